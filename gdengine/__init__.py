@@ -1,0 +1,97 @@
+"""gdengine: gradient descent for people who live in NumPy and CuPy.
+
+    import gdengine as gd
+    from gdengine import nn, optim
+    from gdengine.functional import cross_entropy
+
+Tensors and their gradients are here; layers in `gdengine.nn`, whole models in `gdengine.models`, optimizers and
+learning rate schedules in `gdengine.optim`, differentiable functions in `gdengine.functional`, data in
+`gdengine.data`, the training loop in `gdengine.training`.
+"""
+
+from . import cuda, functional, kernels, models, nn, optim, random
+from .creation import (
+    arange,
+    from_dlpack,
+    from_numpy,
+    full,
+    ones,
+    ones_like,
+    rand,
+    randint,
+    randn,
+    randperm,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from .differentiation import Function, grad, gradcheck
+from .functional import (
+    cat,
+    exp,
+    log,
+    matmul,
+    maximum,
+    minimum,
+    sigmoid,
+    softmax,
+    sqrt,
+    stack,
+    tanh,
+    where,
+)
+from .kernels.threads import get_num_threads, set_num_threads
+from .optim.clipping import clip_grad_norm_
+from .random import manual_seed
+from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .tensor import Parameter, Tensor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Function",
+    "Parameter",
+    "Tensor",
+    "arange",
+    "cat",
+    "clip_grad_norm_",
+    "cuda",
+    "enable_grad",
+    "exp",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "functional",
+    "get_num_threads",
+    "grad",
+    "gradcheck",
+    "is_grad_enabled",
+    "kernels",
+    "log",
+    "manual_seed",
+    "matmul",
+    "maximum",
+    "minimum",
+    "models",
+    "nn",
+    "no_grad",
+    "ones",
+    "ones_like",
+    "optim",
+    "rand",
+    "randint",
+    "randn",
+    "random",
+    "randperm",
+    "set_grad_enabled",
+    "set_num_threads",
+    "sigmoid",
+    "softmax",
+    "sqrt",
+    "stack",
+    "tanh",
+    "tensor",
+    "where",
+    "zeros",
+    "zeros_like",
+]

@@ -1,0 +1,118 @@
+"""θ and g: the parameters that an optimizer trains, as views of one flat vector, and their gradients of another.
+
+    θ    [ group 0: weight ····· | bias ··| weight ··· | group 1: … ]        · = padding with zeros, to 128 bytes
+    g    [ the same places                                          ]
+    m, v [ the same places                                          ]
+
+So a gradient norm is one reduction and an update one pass, over as few contiguous runs as there are differences to
+make. Padding stays zero for ever: its gradient is zero, and every rule leaves a zero with zero gradient where it is.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .tape import FRESH, STALE
+
+ALIGNMENT = 128  # bytes: a GPU's memory transaction, two of a CPU's cache lines
+
+
+@dataclass
+class Segment:
+    """One parameter's place: elements ``start`` … ``start + size − 1``, and on to ``stop`` with its padding."""
+
+    name: str
+    tensor: Any
+    group: int
+    start: int
+    size: int
+    stop: int
+    steps: int = 0  # updates taken: a parameter without a gradient sits a step out, and its count with it
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has a gradient to be used: fresh, and wanted."""
+        return self.tensor.requires_grad and self.tensor._leaf.state == FRESH
+
+    def of(self, vector: Any) -> Any:
+        """This parameter's part of a flat vector, in its shape."""
+        return vector[self.start : self.start + self.size].reshape(self.tensor.shape)
+
+
+class Flat:
+    """The parameters of one dtype that one optimizer, the ``owner``, trains.
+
+    ``groups`` holds, group after group, the pairs (name, tensor). The tensors' data and gradients move here: afterwards
+    they are views. The owner is not kept alive: once it is gone, its parameters are free for another.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[tuple[str, Any]]], dtype: Any, owner: Any):
+        self.owner = weakref.ref(owner)
+        self.dtype = np.dtype(dtype)
+        self.segments = list(self._lay_out(groups))
+        self.size = self.segments[-1].stop if self.segments else 0
+        self.theta = aligned_zeros(self.size, self.dtype)
+        self.grad = aligned_zeros(self.size, self.dtype)
+        self.state: dict[str, Any] = {}
+        for segment in self.segments:
+            segment.tensor._move_into(self, segment.of(self.theta), segment.of(self.grad))
+            segment.tensor._leaf.name = segment.name
+
+    def _lay_out(self, groups: Sequence[Sequence[tuple[str, Any]]]) -> Iterator[Segment]:
+        unit = ALIGNMENT // self.dtype.itemsize
+        start = 0
+        for number, group in enumerate(groups):
+            for name, tensor in group:
+                stop = start + -(-tensor.size // unit) * unit
+                yield Segment(name, tensor, number, start, tensor.size, stop)
+                start = stop
+
+    @property
+    def version(self) -> int:
+        """Another number after every change of θ (a step, a load, an edit): what derives from θ is then out of date."""
+        return sum(segment.tensor._version.n for segment in self.segments)
+
+    def add_state(self, *names: str) -> None:
+        """A zero vector like θ for each name."""
+        for name in names:
+            self.state[name] = aligned_zeros(self.size, self.dtype)
+
+    def live(self) -> list[Segment]:
+        """The segments whose gradient is to be used, in order."""
+        return [segment for segment in self.segments if segment.is_live]
+
+    def consume(self) -> None:
+        """All gradients are stale from now on, those of parameters that were frozen after their backward too."""
+        for segment in self.segments:
+            if segment.tensor._leaf.state == FRESH:
+                segment.tensor._leaf.state = STALE
+
+
+def is_held(tensor: Any) -> bool:
+    """Whether an optimizer trains this leaf: one that still exists."""
+    flat = tensor._leaf.flat
+    return flat is not None and flat.owner() is not None
+
+
+def runs(segments: Sequence[Segment], key: Callable[[Segment], Any]) -> Iterator[tuple[slice, Segment]]:
+    """Neighbours of equal ``key`` joined: each run as a slice of the flat vectors, and its first segment."""
+    first = last = None
+    for segment in segments:
+        if first is not None and last is not None:
+            if segment.start == last.stop and key(segment) == key(first):
+                last = segment
+                continue
+            yield slice(first.start, last.stop), first
+        first = last = segment
+    if first is not None and last is not None:
+        yield slice(first.start, last.stop), first
+
+
+def aligned_zeros(size: int, dtype: np.dtype) -> Any:
+    """A zero vector that begins on a multiple of `ALIGNMENT` bytes."""
+    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size * dtype.itemsize].view(dtype)

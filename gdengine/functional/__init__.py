@@ -1,0 +1,101 @@
+"""Differentiable functions, a family a file; each forward stands beside its backward."""
+
+from collections.abc import Callable
+
+from ..tensor import Tensor
+from .activations import gelu, log_softmax, relu, softmax
+from .attention import qkv_attention, scaled_dot_product_attention
+from .dropout import dropout
+from .elementwise import (
+    absolute,
+    add,
+    cast,
+    clone,
+    divide,
+    exp,
+    log,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    sigmoid,
+    sqrt,
+    subtract,
+    tanh,
+    where,
+)
+from .embedding import embedding
+from .indexing import getitem
+from .linear import linear
+from .losses import cross_entropy
+from .matmul import matmul
+from .normalization import layer_norm
+from .reductions import argmax, max, mean, min, sum
+from .shaping import cat, expand, flatten, permute, reshape, split, squeeze, stack, transpose, unsqueeze
+
+# NumPy's functions that `np.exp(tensor)` and the like are answered with.
+UFUNCS: dict[str, Callable[..., Tensor]] = {
+    "absolute": absolute,
+    "add": add,
+    "divide": divide,
+    "exp": exp,
+    "log": log,
+    "matmul": matmul,
+    "maximum": maximum,
+    "minimum": minimum,
+    "multiply": multiply,
+    "negative": negative,
+    "power": power,
+    "sqrt": sqrt,
+    "subtract": subtract,
+    "tanh": tanh,
+}
+
+__all__ = [
+    "absolute",
+    "add",
+    "argmax",
+    "cast",
+    "cat",
+    "clone",
+    "cross_entropy",
+    "divide",
+    "dropout",
+    "embedding",
+    "exp",
+    "expand",
+    "flatten",
+    "gelu",
+    "getitem",
+    "layer_norm",
+    "linear",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "multiply",
+    "negative",
+    "permute",
+    "power",
+    "qkv_attention",
+    "relu",
+    "reshape",
+    "scaled_dot_product_attention",
+    "sigmoid",
+    "softmax",
+    "split",
+    "sqrt",
+    "squeeze",
+    "stack",
+    "subtract",
+    "sum",
+    "tanh",
+    "transpose",
+    "unsqueeze",
+    "where",
+]

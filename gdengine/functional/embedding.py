@@ -1,0 +1,58 @@
+"""Rows of a table by index."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..tensor import Tensor, as_tensor, record, tensors_of, value_of
+
+
+def embedding(ids: Any, weight: Any) -> Tensor:
+    """y[...] = weight[ids[...]]: see `gdengine.kernels.embedding`.
+
+    Args:
+        ids: integers of any shape, in [0, V).
+        weight: ``(V, C)``.
+
+    Returns:
+        ``(*ids.shape, C)``.
+
+    Raises:
+        TypeError: ids are not integers.
+        ValueError: the weight has not two axes.
+        IndexError: an id is out of range; the message says which, and where.
+    """
+    w = as_tensor(weight)
+    if w.ndim != 2:
+        raise ValueError(f"embedding wants a weight of shape (V, C), got {w.shape}; the ids come before the weight")
+    indices = np.asarray(value_of(ids))
+    check_indices("embedding", "ids", indices, w.shape[0])
+    w_shape = w.shape
+
+    def backward(dy: Any, into: Any) -> None:
+        dw, accumulate = into(0, w_shape)
+        kernels.embedding.backward(dy, indices, out=dw, accumulate=accumulate)
+
+    y = kernels.embedding.forward(w._array, indices)
+    return record("embedding", y, (w,), backward, keeps=tensors_of(ids), direct=True)
+
+
+def check_indices(function: str, name: str, indices: Any, limit: int, ignored: int | None = None) -> None:
+    """Raise unless ``indices`` are integers in [0, limit), or ``ignored``."""
+    if indices.dtype.kind not in "iu":
+        raise TypeError(
+            f"{function} wants integer {name}, got {indices.dtype}: write {name}.astype(np.int64), or {name}.long() if "
+            "that is a tensor"
+        )
+    if not indices.size:
+        return
+    low, high = int(indices.min()), int(indices.max())
+    if low >= 0 and high < limit:
+        return
+    wrong = (indices < 0) | (indices >= limit)
+    if ignored is not None:
+        wrong &= indices != ignored
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise IndexError(f"{function}: {name}{list(at)} is {indices[at]}, but {name} must lie in 0 … {limit - 1}")

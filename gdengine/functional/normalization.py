@@ -1,0 +1,51 @@
+"""Normalisation layers' functions."""
+
+from typing import Any
+
+from .. import kernels
+from ..tensor import Tensor, as_tensor, record
+from .elementwise import floating
+
+
+def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """(x − mean) / √(var + eps) ⊙ weight + bias over the last axis: see `gdengine.kernels.layer_norm`.
+
+    Args:
+        x: ``(..., N)``.
+        weight, bias: ``(N,)`` or None.
+
+    Raises:
+        ValueError: a shape does not fit.
+        TypeError: the dtypes differ.
+    """
+    x = floating(x)
+    if not x.shape or not x.shape[-1]:
+        raise ValueError(f"layer_norm wants a last axis with elements to normalise over, got x of shape {x.shape}")
+    w = None if weight is None else as_tensor(weight)
+    b = None if bias is None else as_tensor(bias)
+    for name, part in (("weight", w), ("bias", b)):
+        if part is not None and part.shape != x.shape[-1:]:
+            raise ValueError(f"layer_norm of x {x.shape} wants a {name} of shape {x.shape[-1:]}, got {part.shape}")
+        if part is not None and part.dtype != x.dtype:
+            raise TypeError(f"layer_norm wants one dtype, got x {x.dtype} and {name} {part.dtype}")
+    shape, dtype = x.shape, x.dtype
+    rows = x._array.reshape(-1, shape[-1])
+    scale = None if w is None else w._array
+    y, mean, rstd = kernels.layer_norm.forward(rows, scale, None if b is None else b._array, eps=eps)
+
+    def backward(dy: Any, into: Any) -> None:
+        (dx, add_x), (dw, add_w), (db, add_b) = into(0, shape, dtype), into(1, shape[-1:]), into(2, shape[-1:])
+        kernels.layer_norm.backward(
+            dy.reshape(rows.shape),
+            rows,
+            scale,
+            mean,
+            rstd,
+            dx=None if dx is None else dx.reshape(rows.shape),
+            dw=dw,
+            db=db,
+            accumulate=(add_x, add_w, add_b),
+        )
+
+    keeps = (x,) if w is None else (x, w)
+    return record("layer_norm", y.reshape(shape), (x, w, b), backward, keeps=keeps, direct=True)

@@ -1,0 +1,6 @@
+"""Whole models, made of `gdengine.nn` alone."""
+
+from .gpt import GPT, GPTConfig
+from .mlp import MLP
+
+__all__ = ["GPT", "MLP", "GPTConfig"]

@@ -1,0 +1,288 @@
+"""Module: parameters, buffers and modules under names, and what can be done to all of them at once."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..flat import is_held
+from ..tensor import Parameter, Tensor, check_device, check_set_to_none, is_floating, to_array
+
+
+class Module:
+    """The base of every layer and model: assign parameters and modules to attributes, define ``forward``, call it.
+
+        class Affine(nn.Module):
+            def __init__(self, n):
+                super().__init__()
+                self.scale = nn.Parameter(np.ones(n, np.float32))
+                self.inner = nn.Linear(n, n)
+
+            def forward(self, x):
+                return self.inner(x) * self.scale
+
+    The parameters are then ``scale``, ``inner.weight`` and ``inner.bias``. A parameter that is reachable under two
+    names (tied weights) is one parameter, listed under the first.
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, "Module | None"]
+
+    def __init__(self) -> None:
+        for name in ("_parameters", "_buffers", "_modules"):
+            object.__setattr__(self, name, {})
+        object.__setattr__(self, "training", True)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} defines no forward(self, ...)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    # ---- attributes
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        families: tuple[tuple[Any, dict[str, Any]], ...] = ((Parameter, self._parameters), (Module, self._modules))
+        for kind, family in families:
+            if isinstance(value, kind):
+                self._put(family, name, value)
+                return
+        for family in (self._parameters, self._modules, self._buffers):
+            if name in family:
+                if value is not None and not (family is self._buffers and isinstance(value, Tensor)):
+                    kind = "buffer" if family is self._buffers else "parameter or module"
+                    raise TypeError(
+                        f"{name!r} of {type(self).__name__} is a registered {kind}: it takes another one or None, not "
+                        f"a {type(value).__name__}. To change values in place, use copy_() under gd.no_grad()"
+                    )
+                family[name] = value  # type: ignore[assignment]
+                return
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        for family in ("_parameters", "_buffers", "_modules"):
+            members = self.__dict__.get(family, {})
+            if name in members:
+                return members[name]
+        if name in ("_parameters", "_buffers", "_modules"):
+            raise AttributeError(f"{type(self).__name__}.__init__ must call super().__init__() before anything else")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        if not self._forget(name):
+            object.__delattr__(self, name)
+
+    def _put(self, family: dict[str, Any], name: str, value: Any) -> None:
+        """Make ``value`` the member ``name`` of ``family``, in the place of an earlier one of that name and family."""
+        if not name or "." in name:
+            raise ValueError(f"a member's name must not be empty or have a dot, which separates modules; got {name!r}")
+        if name not in family:
+            self._forget(name)
+        family[name] = value
+
+    def _forget(self, name: str) -> bool:
+        found = False
+        families: tuple[dict[str, Any], ...] = (self._parameters, self._buffers, self._modules, self.__dict__)
+        for family in families:
+            found |= family.pop(name, self) is not self
+        return found
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """As assigning it; None registers a parameter that is not there (a bias switched off)."""
+        if not isinstance(parameter, Parameter | None):
+            raise TypeError(
+                f"{name!r} must be a Parameter or None, got a {type(parameter).__name__}: wrap it, nn.Parameter(x)"
+            )
+        self._put(self._parameters, name, parameter)
+
+    def register_buffer(self, name: str, tensor: Any) -> None:
+        """A tensor that belongs to the state but is not trained: saved, loaded, moved, never optimized."""
+        value = None if tensor is None else tensor if isinstance(tensor, Tensor) else Tensor(tensor)
+        self._put(self._buffers, name, value)
+
+    def add_module(self, name: str, module: "Module | None") -> None:
+        """As assigning it, for names that are no identifiers."""
+        if not isinstance(module, Module | None):
+            raise TypeError(f"{name!r} must be a Module, got a {type(module).__name__}")
+        self._put(self._modules, name, module)
+
+    # ---- what is inside
+
+    def named_children(self) -> "Iterator[tuple[str, Module]]":
+        return ((name, module) for name, module in self._modules.items() if module is not None)
+
+    def children(self) -> "Iterator[Module]":
+        return (module for _, module in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> "Iterator[tuple[str, Module]]":
+        """This module and all below it, each once."""
+        seen: set[int] = set()
+        for name, module in self._walk(prefix):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def modules(self) -> "Iterator[Module]":
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self, prefix: str = "", *, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """(qualified name, parameter), each parameter once; ``prefix`` is put before every name.
+
+        Until an optimizer holds it, a parameter takes on the name that it was last asked for under.
+        """
+        seen: set[int] = set()
+        for name, parameter in self._members("_parameters", prefix):
+            if id(parameter) in seen and remove_duplicate:
+                continue
+            if id(parameter) not in seen and not is_held(parameter):
+                parameter.name = name
+            seen.add(id(parameter))
+            yield name, parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        return self._members("_buffers", prefix)
+
+    def buffers(self) -> Iterator[Tensor]:
+        return (buffer for _, buffer in self.named_buffers())
+
+    def _walk(self, prefix: str) -> "Iterator[tuple[str, Module]]":
+        yield prefix, self
+        for name, module in self.named_children():
+            yield from module._walk(f"{prefix}.{name}" if prefix else name)
+
+    def _members(self, family: str, prefix: str) -> Iterator[tuple[str, Any]]:
+        for path, module in self._walk(prefix):
+            for name, member in module.__dict__[family].items():
+                if member is not None:
+                    yield (f"{path}.{name}" if path else name), member
+
+    # ---- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """{name: array} of all parameters (tied ones under their first name) and buffers; the arrays are live views."""
+        members = (*self.named_parameters(), *self.named_buffers())
+        return {name: tensor.detach().numpy() for name, tensor in members}
+
+    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
+        """Copy arrays (or tensors) in by name, in place; everything is checked before anything is changed.
+
+        A tied parameter is accepted under any of its names. ``strict=False`` leaves out what does not match by name.
+
+        Returns:
+            ``(missing, unexpected)`` names.
+
+        Raises:
+            ValueError: names missing or unexpected (strict), or arrays of another shape or kind, all of them listed.
+        """
+        known: dict[str, Any] = dict(self.named_parameters(remove_duplicate=False))
+        known.update(self.named_buffers())
+        given = {id(known[name]) for name in state_dict if name in known}
+        missing = [name for name, tensor in known.items() if id(tensor) not in given]
+        unexpected = [name for name in state_dict if name not in known]
+        arrays = {name: to_array(value) for name, value in state_dict.items() if name in known}
+        problems = [
+            f"{name}: shape {array.shape}, expected {known[name].shape}"
+            for name, array in arrays.items()
+            if array.shape != known[name].shape
+        ]
+        problems += [
+            f"{name}: {array.dtype}, expected {known[name].dtype}"
+            for name, array in arrays.items()
+            if is_floating(array.dtype) and not is_floating(known[name].dtype)
+        ]
+        if strict:
+            problems += [f"{name}: missing" for name in missing] + [f"{name}: not in the model" for name in unexpected]
+        if problems:
+            raise ValueError(
+                f"this state does not fit {type(self).__name__}:\n  "
+                + "\n  ".join(problems)
+                + ("\nstrict=False ignores missing and unknown names" if strict else "")
+            )
+        for name, array in arrays.items():
+            known[name]._array[...] = array
+            known[name]._version.n += 1
+        return missing, unexpected
+
+    # ---- all at once
+
+    def train(self, mode: bool = True) -> "Module":
+        """Training mode (dropout drops) for this module and all below."""
+        for module in self.modules():
+            object.__setattr__(module, "training", mode)
+        return self
+
+    def eval(self) -> "Module":
+        """Evaluation mode: `train` (False)."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Module":
+        """Freeze (False) or release all parameters."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients: ``.grad`` reads None.
+
+        Raises:
+            ValueError: ``set_to_none`` is False.
+        """
+        check_set_to_none(set_to_none)
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def apply(self, function: "Callable[[Module], Any]") -> "Module":
+        """Call ``function`` on every module below, children first, and on this one."""
+        for module in self.children():
+            module.apply(function)
+        function(self)
+        return self
+
+    def to(self, target: Any) -> "Module":
+        """To another device (a string), or to another float dtype: parameters, buffers and gradients.
+
+        Raises:
+            RuntimeError: the device cannot be used; or a change of dtype while an optimizer holds a parameter, whose
+                place in θ and whose state have the old one.
+        """
+        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "gpu"):
+            check_device(target)
+            return self
+        dtype = np.dtype(target)
+        if not is_floating(dtype):
+            raise TypeError(f"a module converts to a float dtype, not to {dtype}")
+        moving = [p for p in self.parameters() if p.dtype != dtype]
+        for parameter in moving:
+            if is_held(parameter):
+                raise RuntimeError(
+                    f"{parameter.name} is {parameter.dtype} and in an optimizer, whose state has that dtype too: "
+                    "convert the module first, then make the optimizer"
+                )
+        for tensor in (*moving, *(b for b in self.buffers() if is_floating(b.dtype))):
+            tensor._become(tensor._array.astype(dtype, copy=False))
+        return self
+
+    def float(self) -> "Module":
+        return self.to(np.float32)
+
+    def double(self) -> "Module":
+        return self.to(np.float64)
+
+    # ---- to read
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of the repr."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [self.extra_repr()] if self.extra_repr() else []
+        children = [f"({name}): {module!r}" for name, module in self.named_children()]
+        if not children:
+            return f"{type(self).__name__}({''.join(lines)})"
+        body = "\n".join([*lines, *children]).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {body}\n)"

@@ -1,0 +1,93 @@
+"""Adam and AdamW."""
+
+import math
+from typing import Any
+
+from .. import kernels
+from ..flat import Flat
+from .optimizer import LearningRate, Optimizer, check_lr, check_range
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, algorithm 1), with ε outside the root, as PyTorch has it (Keras and ONNX differ).
+
+        g ← g + weight_decay·θ
+        m ← β₁·m + (1 − β₁)·g            v ← β₂·v + (1 − β₂)·g²
+        θ ← θ − lr/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + eps)
+
+    t counts a parameter's own updates. State vectors: ``exp_avg`` (m) and ``exp_avg_sq`` (v).
+
+    Args:
+        params, clip_norm: see `Optimizer`.
+        lr: a number, or a function of the step.
+        betas: each in [0, 1).
+        eps: above 0, since 0/0 would stand wherever a gradient has always been 0.
+        weight_decay: at least 0; here coupled, added to the gradient (`AdamW` decouples it).
+    """
+
+    state_names = ("exp_avg", "exp_avg_sq")
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Any,
+        lr: LearningRate = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+    ):
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults, clip_norm)
+
+    def check(self, group: dict[str, Any]) -> None:
+        check_lr(group["lr"])
+        betas = group["betas"]
+        if len(betas) != 2:
+            raise ValueError(f"betas must be a pair (β₁, β₂), got {betas!r}")
+        check_range("the first of betas", betas[0], 0, 1)
+        check_range("the second of betas", betas[1], 0, 1)
+        if not 0 < group["eps"] < math.inf:
+            raise ValueError(f"eps must be above 0, got {group['eps']!r}: it stands alone where a gradient is always 0")
+        check_range("weight_decay", group["weight_decay"], 0)
+
+    def update(self, flat: Flat, part: slice, group: dict[str, Any], lr: float, step: int, grad_scale: float) -> None:
+        kernels.adamw.step(
+            flat.theta[part],
+            flat.grad[part],
+            flat.state["exp_avg"][part],
+            flat.state["exp_avg_sq"][part],
+            lr=lr,
+            betas=tuple(group["betas"]),
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            step=step,
+            grad_scale=grad_scale,
+            decoupled=self.decoupled,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2, in PyTorch's form).
+
+        m ← β₁·m + (1 − β₁)·g            v ← β₂·v + (1 − β₂)·g²
+        θ ← θ·(1 − lr·weight_decay)
+        θ ← θ − lr/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + eps)
+
+    Arguments as for `Adam`; weight_decay is 0.01 unless given.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: LearningRate = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        *,
+        clip_norm: float | None = None,
+    ):
+        super().__init__(params, lr, betas, eps, weight_decay, clip_norm=clip_norm)

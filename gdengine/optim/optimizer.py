@@ -1,0 +1,369 @@
+"""The step: what all rules share.
+
+    θ ← θ − lr(t) · rule(clip(g), state)
+
+An optimizer lays its parameters out in flat vectors (`gdengine.flat`), one for each dtype. A step measures the
+gradient's norm, skips if that is not finite, and otherwise runs the rule's kernel over each contiguous run of
+parameters that share group and step count: one run, most of the time.
+"""
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ..flat import Flat, Segment, is_held, runs
+from ..tensor import Tensor, check_set_to_none, is_floating
+from .clipping import clip_coefficient, norm_of
+
+LearningRate = Any  # a number, or a function of the step
+
+
+class Optimizer:
+    """What `SGD`, `Adam` and `AdamW` have in common.
+
+    Args:
+        params: a `Module`; its ``parameters()`` or ``named_parameters()``; any leaf tensors; or a list of groups, dicts
+            with ``"params"`` and whatever settings that group has of its own.
+        clip_norm: scale the gradient so that its norm over all parameters is at most this; None for no clipping.
+
+    Attributes:
+        param_groups: the groups, dicts with ``"params"`` and their settings, which may be changed between steps.
+        t: updates taken. A learning rate that is a function is called with it.
+        skipped: steps that were skipped because the gradient was not finite.
+        bad_parameter: the name of the first parameter whose gradient was not finite, after such a step; else None.
+        grad_norm: the norm of the last step's gradient before clipping; None before the first.
+
+    Raises:
+        ValueError: no parameters; a parameter twice, or in another optimizer; two of one name; a setting out of range.
+        TypeError: something that is no leaf tensor of a float dtype.
+    """
+
+    #: names of all state vectors that the rule may have, as in PyTorch's state_dict
+    state_names: tuple[str, ...] = ()
+
+    def __init__(self, params: Any, defaults: dict[str, Any], clip_norm: float | None):
+        if clip_norm is not None and not clip_norm > 0:
+            raise ValueError(f"clip_norm must be a positive number or None, got {clip_norm!r}")
+        groups = _groups(params)
+        self.defaults = defaults
+        self.clip_norm = clip_norm
+        self.param_groups = [{**defaults, **group} for group in groups]
+        self._has_own_lr = ["lr" in group for group in groups]
+        for number, group in enumerate(self.param_groups):
+            self._check_known(number, set(group) - {"params", "names"})
+            self.check(group)
+        _check_parameters(self.param_groups)
+        self.t = 0
+        self.skipped = 0
+        self.bad_parameter: str | None = None
+        self.grad_norm: float | None = None
+        self.flats = self._lay_out()
+
+    # ---- for a rule to define
+
+    def check(self, group: dict[str, Any]) -> None:
+        """Raise ValueError unless the group's settings are in range."""
+        raise NotImplementedError
+
+    def needed_state(self, groups: Sequence[dict[str, Any]]) -> Sequence[str]:
+        """Which of ``state_names`` the rule needs under the settings of these groups."""
+        return self.state_names
+
+    def update(self, flat: Flat, part: slice, group: dict[str, Any], lr: float, step: int, grad_scale: float) -> None:
+        """Run the rule's kernel over one part of the flat vectors; ``step`` counts from 1."""
+        raise NotImplementedError
+
+    # ---- for everybody
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step, in the groups that were not given their own (in the first, if all were).
+
+        Assigning a number or a function of the step changes it for those groups alone.
+        """
+        return self.lr_of((self._sharing_lr() or self.param_groups)[0])
+
+    @lr.setter
+    def lr(self, value: LearningRate) -> None:
+        check_lr(value)
+        sharing = self._sharing_lr()
+        if not sharing:
+            raise ValueError("every group has its own learning rate: assign opt.param_groups[i]['lr']")
+        for group in sharing:
+            group["lr"] = value
+        self.defaults["lr"] = value
+
+    def lr_of(self, group: dict[str, Any]) -> float:
+        """The learning rate of the next step in ``group``."""
+        lr = group["lr"]
+        value = float(lr(self.t)) if callable(lr) else float(lr)
+        if not 0 <= value < math.inf:
+            raise ValueError(f"the learning rate at step {self.t} is {value}: it must be finite and not negative")
+        return value
+
+    def step(self) -> bool:
+        """Move every parameter that has a fresh gradient, and use the gradients up; False if the step was skipped.
+
+        A step whose gradient is not finite is skipped and counted: parameters, state, t and the learning rate stay as
+        they were, and the gradients are used up all the same. A parameter without a fresh gradient, or that does not
+        require one, sits the step out: no decay, no momentum, no count, as PyTorch does where ``grad`` is None.
+        """
+        lrs = [self.lr_of(group) for group in self.param_groups]
+        live = [flat.live() for flat in self.flats]
+        for flat in self.flats:
+            flat.consume()
+        if not any(live):
+            warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=2)
+            return False
+        self.grad_norm = norm_of(
+            [
+                flat.grad[part]
+                for flat, segments in zip(self.flats, live, strict=True)
+                for part, _ in runs(segments, key=lambda segment: None)
+            ]
+        )
+        self.bad_parameter = None if math.isfinite(self.grad_norm) else self._first_not_finite(live)
+        if self.bad_parameter is not None:
+            self.skipped += 1
+            return False
+        self._move(live, lrs, clip_coefficient(self.grad_norm, self.clip_norm))
+        return True
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients: ``.grad`` reads None. Needed only where a gradient is left over that no step used.
+
+        Raises:
+            ValueError: ``set_to_none`` is False.
+        """
+        check_set_to_none(set_to_none)
+        for flat in self.flats:
+            for segment in flat.segments:
+                segment.tensor.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs but the parameters themselves; keyed by parameter name, arrays live views.
+
+        ``{"t", "skipped", "state": {name: {"step", …vectors}}, "param_groups": [{"params": names, …settings}],
+        "schedules": […]}``. A learning rate that is a function is not data: its group says None, and ``schedules``
+        holds, for each group, the function's own ``state_dict()`` where it has one.
+        """
+        state = {}
+        for flat in self.flats:
+            for segment in flat.segments:
+                if segment.steps:
+                    vectors = {name: segment.of(flat.state[name]) for name in flat.state}
+                    state[segment.name] = {"step": segment.steps, **vectors}
+        groups = []
+        for group in self.param_groups:
+            settings = {key: None if callable(value) else value for key, value in group.items() if key in self.defaults}
+            groups.append({**settings, "params": list(group["names"])})
+        schedules = [
+            group["lr"].state_dict() if hasattr(group["lr"], "state_dict") else None for group in self.param_groups
+        ]
+        return {"t": self.t, "skipped": self.skipped, "state": state, "param_groups": groups, "schedules": schedules}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was taken; everything is checked before anything is changed.
+
+        The settings of the groups are the saved ones from then on. Where a learning rate was a function, this
+        optimizer's own stays.
+
+        Raises:
+            ValueError: something is missing; the groups have other parameters, or settings that do not fit; a state
+                vector is another rule's, or has another shape.
+        """
+        missing = [key for key in ("t", "skipped", "state", "param_groups", "schedules") if key not in state_dict]
+        if missing:
+            raise ValueError(f"an optimizer's state needs {', '.join(missing)} too; it has {', '.join(state_dict)}")
+        state = state_dict["state"]
+        groups = self._checked_groups(state_dict["param_groups"])
+        segments = {segment.name: (flat, segment) for flat in self.flats for segment in flat.segments}
+        vectors = self._checked_vectors(state, segments, self.needed_state(groups))
+        schedules = state_dict["schedules"]
+        if len(schedules) != len(groups):
+            raise ValueError(f"the state has {len(schedules)} schedules for {len(groups)} parameter groups")
+        for group, schedule in zip(self.param_groups, schedules, strict=True):
+            if schedule is not None and hasattr(group["lr"], "load_state_dict"):
+                group["lr"].load_state_dict(schedule)
+        for flat in self.flats:
+            flat.add_state(*(vector for vector in vectors if vector not in flat.state))
+        for name, (flat, segment) in segments.items():
+            held = state.get(name, {"step": 0})
+            segment.steps = int(held["step"])
+            for vector in flat.state:
+                segment.of(flat.state[vector])[...] = np.asarray(held.get(vector, 0))
+        for group, loaded in zip(self.param_groups, groups, strict=True):
+            group.update(loaded)
+        self.t, self.skipped = int(state_dict["t"]), int(state_dict["skipped"])
+
+    def __repr__(self) -> str:
+        groups = [
+            f"  group {number}: {len(group['params'])} parameters, "
+            + ", ".join(f"{key}={group[key]!r}" for key in self.defaults)
+            for number, group in enumerate(self.param_groups)
+        ]
+        return "\n".join([f"{type(self).__name__}(clip_norm={self.clip_norm}", *groups, ")"])
+
+    # ---- inside
+
+    def _lay_out(self) -> list[Flat]:
+        dtypes = list(dict.fromkeys(tensor.dtype for group in self.param_groups for tensor in group["params"]))
+        flats = []
+        for dtype in dtypes:
+            members = [
+                [pair for pair in zip(group["names"], group["params"], strict=True) if pair[1].dtype == dtype]
+                for group in self.param_groups
+            ]
+            flat = Flat(members, dtype, owner=self)
+            flat.add_state(*self.needed_state(self.param_groups))
+            flats.append(flat)
+        return flats
+
+    def _sharing_lr(self) -> list[dict[str, Any]]:
+        """The groups that were not given a learning rate of their own."""
+        return [group for group, own in zip(self.param_groups, self._has_own_lr, strict=True) if not own]
+
+    def _first_not_finite(self, live: Sequence[Sequence[Segment]]) -> str | None:
+        for flat, segments in zip(self.flats, live, strict=True):
+            for segment in segments:
+                if not np.isfinite(segment.of(flat.grad)).all():
+                    return segment.name
+        return None
+
+    def _move(self, live: Sequence[Sequence[Segment]], lrs: Sequence[float], grad_scale: float) -> None:
+        for flat, segments in zip(self.flats, live, strict=True):
+            for part, first in runs(segments, key=lambda segment: (segment.group, segment.steps)):
+                group = self.param_groups[first.group]
+                self.update(flat, part, group, lrs[first.group], first.steps + 1, grad_scale)
+            for segment in segments:
+                segment.steps += 1
+                segment.tensor._version.n += 1
+        self.t += 1
+
+    def _checked_groups(self, saved: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The groups as they will be, after the saved settings."""
+        if len(saved) != len(self.param_groups):
+            raise ValueError(f"the state has {len(saved)} parameter groups, this optimizer {len(self.param_groups)}")
+        merged = []
+        for number, (group, other) in enumerate(zip(self.param_groups, saved, strict=True)):
+            if list(group["names"]) != list(other["params"]):
+                missing = sorted(set(group["names"]) - set(other["params"]))
+                extra = sorted(set(other["params"]) - set(group["names"]))
+                raise ValueError(
+                    f"group {number} of the state holds other parameters than this optimizer's: missing {missing}, "
+                    f"not known here {extra}" + ("" if missing or extra else "; the same in another order")
+                )
+            settings = {key: value for key, value in other.items() if key != "params" and value is not None}
+            self._check_known(number, settings)
+            merged.append({**group, **settings})
+            self.check(merged[-1])
+        return merged
+
+    def _check_known(self, number: int, settings: Iterable[str]) -> None:
+        unknown = set(settings) - set(self.defaults)
+        if unknown:
+            raise ValueError(
+                f"group {number} has the setting(s) {', '.join(sorted(unknown))}, which {type(self).__name__} does not "
+                f"know; it knows {', '.join(self.defaults)}"
+            )
+
+    def _checked_vectors(
+        self, state: dict[str, Any], segments: dict[str, tuple[Flat, Segment]], needed: Sequence[str]
+    ) -> list[str]:
+        """The names of all state vectors that will be there."""
+        for name, held in state.items():
+            if name not in segments:
+                raise ValueError(f"the state has an entry for {name!r}, which this optimizer does not train")
+            missing = [key for key in ("step", *needed) if key not in held]
+            unknown = [key for key in held if key not in ("step", *self.state_names)]
+            if missing or unknown:
+                raise ValueError(
+                    f"the state of {name!r} is not {type(self).__name__}'s: missing {missing}, not known here {unknown}"
+                )
+            expected = segments[name][1].tensor.shape
+            for vector in set(held) - {"step"}:
+                if np.shape(held[vector]) != expected:
+                    raise ValueError(
+                        f"the state's {vector!r} of {name!r} has shape {np.shape(held[vector])}, expected {expected}"
+                    )
+        return [name for name in self.state_names if name in needed or any(name in held for held in state.values())]
+
+
+def check_lr(lr: LearningRate) -> None:
+    """Raise unless ``lr`` is a function, or a finite number that is not negative."""
+    if not callable(lr) and not (isinstance(lr, Real) and 0 <= float(lr) < math.inf):
+        raise ValueError(f"lr must be a number from 0 up, or a function of the step, got {lr!r}")
+
+
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raise unless low ≤ value < high."""
+    if not low <= value < high:
+        expected = f"at least {low}" if high == math.inf else f"in [{low}, {high})"
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
+
+
+def _groups(params: Any) -> list[dict[str, Any]]:
+    """The groups that ``params`` describes, each with lists ``params`` and ``names``."""
+    if isinstance(params, Tensor):
+        raise TypeError("an optimizer takes several tensors: put the one into a list, [x]")
+    if hasattr(params, "named_parameters"):
+        params = params.named_parameters()
+    entries = list(params)
+    described = entries if entries and isinstance(entries[0], dict) else [{"params": entries}]
+    groups, unnamed = [], 0
+    for number, group in enumerate(described):
+        if not isinstance(group, dict) or "params" not in group:
+            raise TypeError(f"group {number} must be a dict with 'params' and its settings, got {group!r}")
+        members = group["params"]
+        members = members.named_parameters() if hasattr(members, "named_parameters") else members
+        members = [members] if isinstance(members, Tensor) else list(members)
+        names, tensors = [], []
+        for member in members:
+            name, tensor = member if isinstance(member, tuple) else (None, member)
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"an optimizer trains tensors, got a {type(tensor).__name__}")
+            name = name or (tensor._leaf.name if tensor._leaf is not None else None)
+            names.append(name or f"param.{unnamed}")
+            unnamed += name is None
+            tensors.append(tensor)
+        groups.append({**group, "params": tensors, "names": names})
+    if not any(group["params"] for group in groups):
+        raise ValueError(
+            "an optimizer needs parameters, and got none: pass model.parameters() (a generator is used up once)"
+        )
+    return groups
+
+
+def _check_parameters(groups: Sequence[dict[str, Any]]) -> None:
+    seen: dict[int, str] = {}
+    names: set[str] = set()
+    for group in groups:
+        for name, tensor in zip(group["names"], group["params"], strict=True):
+            if not tensor.is_leaf:
+                raise TypeError(
+                    f"{name} (shape {tensor.shape}) is a result and no leaf, so it cannot train: "
+                    "make it one with x.detach().requires_grad_()"
+                )
+            if not is_floating(tensor.dtype):
+                raise TypeError(f"{name} (shape {tensor.shape}) is {tensor.dtype}, but only floats can train")
+            if tensor._leaf is None:
+                raise TypeError(f"{name} does not require a gradient: call requires_grad_() on it, or leave it out")
+            if is_held(tensor):
+                raise ValueError(
+                    f"{name} is in another optimizer already, and a parameter belongs to one. "
+                    "Where the new optimizer is to take its place, let go of the old one first: del opt, or opt = None"
+                )
+            if id(tensor) in seen:
+                raise ValueError(f"the parameter {name} was given twice (as {seen[id(tensor)]} too)")
+            if name in names:
+                raise ValueError(
+                    f"two parameters are named {name!r}, and an optimizer keeps its state by name. Take them from the "
+                    "module that holds both, or name them apart: "
+                    "[*a.named_parameters('a'), *b.named_parameters('b')], also within a group's 'params'"
+                )
+            seen[id(tensor)] = name
+            names.add(name)

@@ -1,0 +1,75 @@
+"""Stochastic gradient descent."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import kernels
+from ..flat import Flat
+from .optimizer import LearningRate, Optimizer, check_lr, check_range
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum and Nesterov's variant, in PyTorch's form.
+
+        g ← g + weight_decay·θ
+        b ← momentum·b + (1 − dampening)·g      (b ← g at a parameter's first update)
+        θ ← θ − lr·b                            (Nesterov: lr·(g + momentum·b); without momentum: lr·g)
+
+    Source: Sutskever, Martens, Dahl and Hinton (2013), section 2, with lr inside the update and not inside b.
+
+    Args:
+        params, clip_norm: see `Optimizer`.
+        lr: a number, or a function of the step.
+        momentum, dampening, weight_decay: at least 0; momentum below 1.
+        nesterov: needs momentum, and no dampening.
+    """
+
+    state_names = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Any,
+        lr: LearningRate = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        clip_norm: float | None = None,
+    ):
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(params, defaults, clip_norm)
+
+    def needed_state(self, groups: Sequence[dict[str, Any]]) -> Sequence[str]:
+        return self.state_names if any(group["momentum"] for group in groups) else ()
+
+    def check(self, group: dict[str, Any]) -> None:
+        check_lr(group["lr"])
+        check_range("momentum", group["momentum"], 0, 1)
+        check_range("dampening", group["dampening"], 0)
+        check_range("weight_decay", group["weight_decay"], 0)
+        if group["nesterov"] and (not group["momentum"] or group["dampening"]):
+            raise ValueError("nesterov=True needs momentum above 0 and dampening 0")
+
+    def update(self, flat: Flat, part: slice, group: dict[str, Any], lr: float, step: int, grad_scale: float) -> None:
+        if group["momentum"] and "momentum_buffer" not in flat.state:  # momentum was switched on half-way
+            flat.add_state("momentum_buffer")
+        buf = flat.state.get("momentum_buffer")
+        kernels.sgd.step(
+            flat.theta[part],
+            flat.grad[part],
+            None if buf is None else buf[part],
+            lr=lr,
+            momentum=group["momentum"],
+            dampening=group["dampening"],
+            weight_decay=group["weight_decay"],
+            nesterov=group["nesterov"],
+            first=step == 1,
+            grad_scale=grad_scale,
+        )

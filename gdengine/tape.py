@@ -1,0 +1,310 @@
+"""Recording, and the backward walk.
+
+Every differentiable function that runs while gradients are enabled leaves a `Node`: which values it read (as edges to
+the nodes or leaves that made them) and how to turn the gradient of its result into the gradients of those values. A
+`Leaf` is where a walk ends: a tensor that no function made, and whose gradient somebody wants.
+
+An edge is a pair ``(source, index)``: result number ``index`` of a node, or ``(leaf, 0)``.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ContextDecorator
+from inspect import isgeneratorfunction
+from itertools import count
+from typing import Any, TypeVar
+
+import numpy as np
+
+Anything = TypeVar("Anything", bound=Callable[..., Any])
+Edge = tuple[Any, int]
+
+# What a leaf's gradient array holds.
+EMPTY = 0  # nothing: reads as None
+FRESH = 1  # the sum of all backwards since it was last used or cleared: the next backward adds to it
+STALE = 2  # what an optimizer has already used: readable still, and the next backward overwrites it
+
+
+class _Mode(threading.local):
+    """Whether calls are recorded, and what was so outside each `set_grad_enabled` that this thread is in."""
+
+    def __init__(self) -> None:
+        self.enabled = True
+        self.before: list[bool] = []
+
+
+mode = _Mode()
+_numbers = count()
+
+
+class set_grad_enabled(ContextDecorator):
+    """Record (or do not) what runs inside: a context manager, and a function's decorator. Threads are independent."""
+
+    def __init__(self, enabled: bool):
+        self.enabled = enabled
+
+    def __call__(self, function: Anything) -> Anything:
+        if isgeneratorfunction(function):
+            raise TypeError(
+                f"{function.__name__} is a generator, whose body runs after the call: write `with gd.no_grad():` in it"
+            )
+        return super().__call__(function)
+
+    def __enter__(self) -> None:
+        mode.before.append(mode.enabled)
+        mode.enabled = self.enabled
+
+    def __exit__(self, *_: object) -> None:
+        mode.enabled = mode.before.pop()
+
+
+class no_grad(set_grad_enabled):
+    """Nothing that runs inside is recorded: for evaluation, and for changing parameters by hand."""
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(set_grad_enabled):
+    """What runs inside is recorded, also within a `no_grad`."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+def is_grad_enabled() -> bool:
+    """Whether what runs now is recorded."""
+    return mode.enabled
+
+
+class Version:
+    """How often an array was changed in place; shared by all tensors that are views of it."""
+
+    __slots__ = ("n",)
+
+    def __init__(self) -> None:
+        self.n = 0
+
+
+class Leaf:
+    """A tensor's own gradient: its array, and whether that is fresh. Once in a `Flat`, the array is a view of g."""
+
+    __slots__ = ("dtype", "flat", "grad", "name", "shape", "state")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any):
+        self.shape = shape
+        self.dtype = dtype
+        self.grad: Any = None
+        self.state = EMPTY
+        self.flat: Any = None
+        self.name: str | None = None
+
+    def destination(self) -> tuple[Any, bool]:
+        """``(array, accumulate)``: where a new contribution goes, and whether to add it. It counts as written."""
+        accumulate = self.state == FRESH
+        if self.flat is None and not accumulate:  # whoever kept the last gradient keeps its values
+            self.grad = np.empty(self.shape, self.dtype)
+        self.state = FRESH
+        return self.grad, accumulate
+
+    def assign(self, value: Any) -> None:
+        """Make ``value`` the fresh gradient."""
+        self.state = EMPTY
+        self.destination()[0][...] = value
+
+
+class Node:
+    """One recorded call: its inputs' edges and its backward, which also keeps alive the arrays that it will read.
+
+    ``backward(dy)`` returns a gradient (or None) for each input. A ``direct`` backward is called as ``backward(dy,
+    into)`` and writes each gradient itself: ``into(i, shape)`` says where (see `Walk.into`). With several results,
+    dy is a tuple with None for each result that no gradient reached.
+    """
+
+    __slots__ = ("backward", "direct", "inputs", "kept", "name", "order", "results")
+
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[Edge | None, ...],
+        backward: Callable[..., Any],
+        kept: tuple[tuple[Version, int, tuple[int, ...]], ...],
+        direct: bool,
+        results: int,
+    ):
+        self.order = next(_numbers)
+        self.name = name
+        self.inputs = inputs
+        self.backward: Callable[..., Any] | None = backward
+        self.kept = kept
+        self.direct = direct
+        self.results = results
+
+    def check(self) -> None:
+        """Raise unless the backward can run: not freed, and every kept array as it was."""
+        if self.backward is None:
+            raise RuntimeError(
+                f"backward a second time over {self.name!r}, whose kept arrays were freed by the first. "
+                "Write loss.backward(retain_graph=True) the first time, or compute the loss anew."
+            )
+        for version, then, shape in self.kept:
+            if version.n != then:
+                raise RuntimeError(
+                    f"the backward of {self.name!r} needs an array of shape {shape} as it was in the forward, but it "
+                    f"was changed in place {version.n - then} time(s) since (x += …, x[…] = …, an optimizer's step). "
+                    "Do the change after backward(), or on a copy: x = x + …, x.clone()."
+                )
+
+    def free(self) -> None:
+        self.backward = None
+        self.inputs = ()
+        self.kept = ()
+
+
+class Walk:
+    """One walk from some roots back to the leaves, in the reverse order of recording.
+
+    Gradients go into the leaves, or, when ``targets`` (edges) are given, only those edges' gradients are computed; they
+    are found by `gradient` afterwards, and no leaf is touched.
+    """
+
+    def __init__(self, roots: Iterable[tuple[Edge, Any]], *, targets: Iterable[Edge] | None = None):
+        self._targets = None if targets is None else set(targets)
+        self._pending: dict[Edge, Any] = {}
+        self._owned: set[Edge] = set()  # edges whose pending array was made by this walk, and is nobody else's
+        self._written: list[Leaf] = []
+        self._node: Node | None = None
+        roots = list(roots)
+        self._nodes = self._plan(edge for edge, _ in roots)
+        for edge, gradient in roots:
+            self._add(edge, gradient)
+
+    def run(self, *, retain: bool) -> "Walk":
+        """Walk. On an error, the leaves that this walk wrote to are left without a gradient, not with half of one."""
+        try:
+            for node in self._nodes:
+                self._visit(node)
+                if not retain:
+                    node.free()
+        except BaseException:
+            for leaf in self._written:
+                leaf.state = EMPTY
+            raise
+        return self
+
+    def gradient(self, edge: Edge) -> Any:
+        """The gradient of a target, an array that nobody else holds; None where no path leads to it."""
+        value = self._pending.get(edge)
+        if value is None or edge not in self._owned:
+            return value if value is None else np.array(value)
+        self._owned.discard(edge)  # given away: who asks again gets a copy
+        return value
+
+    def into(self, i: int, shape: tuple[int, ...], dtype: Any = None) -> tuple[Any, bool]:
+        """Where the node at hand writes the gradient of its input ``i``: ``(array, accumulate)``, C-contiguous.
+
+        ``(None, False)`` when nobody wants that gradient. ``dtype`` is the input's, for an array made here.
+        """
+        assert self._node is not None
+        edge = self._node.inputs[i]
+        if not self._wants(edge):
+            return None, False
+        assert edge is not None
+        if self._targets is None and isinstance(edge[0], Leaf):
+            self._written.append(edge[0])
+            return edge[0].destination()
+        held = self._pending.get(edge)
+        if held is not None and edge in self._owned:
+            return held, True
+        array = np.empty(shape, dtype if dtype is not None else self._dtype)
+        if held is not None:
+            array[...] = held
+        self._pending[edge] = array
+        self._owned.add(edge)
+        return array, held is not None
+
+    def _plan(self, starts: Iterable[Edge]) -> list[Node]:
+        """The nodes to visit, last recorded first; all of these are checked before anything is written."""
+        reached: set[Node] = set()
+        stack = [edge[0] for edge in starts]
+        while stack:
+            source = stack.pop()
+            if source not in reached and isinstance(source, Node):
+                reached.add(source)
+                stack.extend(edge[0] for edge in source.inputs if edge is not None)
+        nodes = sorted(reached, key=lambda node: node.order)
+        self._useful = self._leading_to_targets(nodes)
+        if self._useful is not None:
+            nodes = [node for node in nodes if node in self._useful]
+        for node in nodes:
+            node.check()
+        nodes.reverse()
+        return nodes
+
+    def _leading_to_targets(self, nodes: list[Node]) -> set[Node] | None:
+        if self._targets is None:
+            return None
+        useful: set[Node] = set()
+        for node in nodes:
+            if any(edge is not None and (edge in self._targets or edge[0] in useful) for edge in node.inputs):
+                useful.add(node)
+            elif node.backward is None and any(_is_before(edge[0], node) for edge in self._targets):
+                useful.add(node)  # freed, and with it the way on: a target may lie below, so its check has to fail
+        return useful
+
+    def _wants(self, edge: Edge | None) -> bool:
+        if edge is None:
+            return False
+        return self._targets is None or edge in self._targets or edge[0] in self._useful  # type: ignore[operator]
+
+    def _visit(self, node: Node) -> None:
+        if node.results == 1:
+            dy = self._take((node, 0))
+            if dy is None:
+                return
+            self._dtype = dy.dtype
+        else:
+            dy = tuple([self._take((node, i)) for i in range(node.results)])
+            reached = [d for d in dy if d is not None]
+            if not reached:
+                return
+            self._dtype = reached[0].dtype
+        self._node = node
+        assert node.backward is not None
+        if node.direct:
+            node.backward(dy, self.into)
+            return
+        for edge, gradient in zip(node.inputs, node.backward(dy), strict=True):
+            if gradient is not None and self._wants(edge):
+                self._add(edge, gradient)
+
+    def _take(self, edge: Edge) -> Any:
+        """The finished gradient of a node's result; it stays where a target is to be read later."""
+        if self._targets is not None and edge in self._targets:
+            return self._pending.get(edge)
+        self._owned.discard(edge)
+        return self._pending.pop(edge, None)
+
+    def _add(self, edge: Any, gradient: Any) -> None:
+        if self._targets is None and isinstance(edge[0], Leaf):
+            self._written.append(edge[0])
+            array, accumulate = edge[0].destination()
+            if accumulate:
+                array += gradient
+            else:
+                array[...] = gradient
+            return
+        held = self._pending.get(edge)
+        if held is None:
+            # NumPy makes scalars of results without dimensions; backwards and kernels are owed arrays
+            self._pending[edge] = np.asarray(gradient) if isinstance(gradient, np.generic) else gradient
+        elif edge in self._owned:
+            held += gradient
+        else:
+            self._pending[edge] = np.asarray(held + gradient)
+            self._owned.add(edge)
+
+
+def _is_before(source: Any, node: Node) -> bool:
+    """Whether ``source`` may be among what ``node`` was computed from."""
+    return isinstance(source, Leaf) or source.order < node.order

@@ -1,0 +1,765 @@
+"""Tensor: an array, its gradient, its place on the tape."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import tape
+from .tape import EMPTY, FRESH, Edge, Leaf, Node, Version, Walk
+
+Scalar = bool | int | float
+
+
+class Tensor:
+    """An n-dimensional array that differentiation knows.
+
+    Built over ``data`` without a copy where data is an array already (`gdengine.tensor` copies). Lists and Python
+    floats become float32. Arithmetic broadcasts as NumPy's; between tensors of different dtypes the wider wins, but
+    an integer never widens a float, and neither does a scalar, NumPy's own scalars included: ``x * np.sqrt(2.0)``
+    stays float32.
+
+    Every method that computes has its function, with the formula, in `gdengine.functional`.
+
+    Args:
+        data: an array, a Tensor, a number, or nested lists of numbers.
+        dtype: the dtype to have; data's own, or float32 for lists and numbers that are not all integers.
+        requires_grad: whether to collect a gradient in ``.grad``.
+
+    Raises:
+        TypeError: data is not numeric; or requires_grad with an integer dtype.
+    """
+
+    __slots__ = ("__weakref__", "_array", "_edge", "_leaf", "_lent", "_version")
+
+    _array: Any
+    _edge: Edge | None
+    _leaf: Leaf | None
+    _lent: list[Any] | None
+    _version: Version
+
+    def __init__(self, data: Any, *, dtype: Any = None, requires_grad: bool = False):
+        self._array = to_array(data, dtype)
+        self._edge = None
+        self._leaf = None
+        self._lent = None
+        same = isinstance(data, Tensor) and data._array is self._array
+        self._version = data._version if same else Version()
+        if requires_grad:
+            self.requires_grad = True
+
+    # ---- what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self._array.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._array.size
+
+    def numel(self) -> int:
+        return self._array.size
+
+    def dim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
+    def data(self) -> "Tensor":
+        """The same values outside the tape, as `detach`; assigning overwrites them, as `copy_` under `no_grad`."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = to_array(value)
+        if array.shape != self.shape:
+            raise ValueError(f"x.data keeps its shape: it is {self.shape}, the values assigned have {array.shape}")
+        if array is not self._array:  # it is after x.data -= …
+            self.detach().copy_(array)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded function made it."""
+        return self._edge is None or isinstance(self._edge[0], Leaf)
+
+    # ---- its gradient
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if not self.is_leaf:
+            if not wanted:
+                raise RuntimeError(
+                    f"requires_grad of a result of {self._edge[0].name!r} cannot be switched off: "  # type: ignore
+                    "write y = x.detach(), or compute it under gd.no_grad()"
+                )
+        elif not wanted:
+            self._edge = None
+        elif self._edge is None:
+            if not is_floating(self._array.dtype):
+                raise TypeError(
+                    f"only floating tensors can require gradients, this one is {self.dtype}: "
+                    "write x.to(np.float32), or drop requires_grad for indices and labels"
+                )
+            if self._leaf is None:
+                self._leaf = Leaf(self.shape, self.dtype)
+            self._edge = (self._leaf, 0)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """The gradient that backward collected: a live view, None before the first backward and after `zero_grad`."""
+        leaf = self._leaf
+        return None if leaf is None or leaf.state == EMPTY else wrap(leaf.grad)
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is None:
+            self.zero_grad()
+            return
+        if self._leaf is None:
+            raise RuntimeError("only a leaf that requires a gradient has one to set: call requires_grad_() first")
+        array = to_array(value)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"the gradient of a tensor of shape {self.shape} cannot have shape {array.shape}: "
+                "reshape or broadcast it first"
+            )
+        if array is not self._leaf.grad or self._leaf.state != FRESH:
+            self._leaf.assign(array)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: the next backward starts from nothing."""
+        if self._leaf is not None:
+            self._leaf.state = EMPTY
+
+    def backward(
+        self, gradient: Any = None, *, retain_graph: bool = False, inputs: "Tensor | Iterable[Tensor] | None" = None
+    ) -> None:
+        """Add d(self)/d(leaf), times ``gradient``, to the ``.grad`` of every leaf below; of ``inputs`` alone if given.
+
+        Gradients that an optimizer has already used are overwritten instead of added to. The tape is freed on the way,
+        unless ``retain_graph``. Second derivatives are not recorded.
+
+        Args:
+            gradient: the gradient of the final value with respect to this tensor, of its shape; 1 for a scalar.
+
+        Raises:
+            RuntimeError: this tensor is not on the tape, or not a scalar and no gradient given; the tape was freed; an
+                array that the backward needs was changed in place. Nothing has been written then.
+        """
+        root = (self._edge_for_backward(), self._seed(gradient))
+        if inputs is None:
+            Walk([root]).run(retain=retain_graph)
+            return
+        wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        if not wanted:
+            raise ValueError("backward(inputs=[]) has nothing to compute: leave inputs out for every leaf")
+        for number, tensor in enumerate(wanted):
+            if tensor._leaf is None or not tensor.requires_grad:
+                raise ValueError(
+                    f"inputs[{number}] (shape {tensor.shape}) is no leaf that requires a gradient: "
+                    "use gd.grad(loss, inputs) for the gradient of an intermediate value"
+                )
+        edges = dict.fromkeys([tensor._edge for tensor in wanted if tensor._edge is not None])
+        walk = Walk([root], targets=edges).run(retain=retain_graph)
+        for edge in edges:
+            value = walk.gradient(edge)
+            if value is not None:
+                array, accumulate = edge[0].destination()
+                np.add(array, value, out=array) if accumulate else np.copyto(array, value)
+
+    def _edge_for_backward(self) -> Edge:
+        if self._edge is None:
+            raise RuntimeError(
+                "backward from a tensor that is on no tape: nothing that it was computed from requires a gradient, or "
+                "it was computed under gd.no_grad() or detached. Check requires_grad of the parameters."
+            )
+        return self._edge
+
+    def _seed(self, gradient: Any) -> Any:
+        if gradient is None:
+            if self.size != 1:
+                raise RuntimeError(
+                    f"backward from a tensor of shape {self.shape} needs a scalar: write loss.mean().backward(), "
+                    "or pass the gradient: y.backward(gradient) with gradient of y's shape"
+                )
+            return np.ones(self.shape, self.dtype)
+        array = to_array(gradient)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"backward over a tensor of shape {self.shape} got a gradient of shape {array.shape}: they must agree"
+            )
+        return array.astype(self.dtype)  # a copy: the walk may hand it on to be kept
+
+    def detach(self) -> "Tensor":
+        """The same memory, outside the tape."""
+        out = wrap(self._array)
+        out._version = self._version
+        return out
+
+    def clone(self) -> "Tensor":
+        """A copy; gradients pass through."""
+        return F.clone(self)
+
+    def _move_into(self, flat: Any, array: Any, grad: Any) -> None:
+        """Live in a `Flat` from now on: data and gradient are copied there, and become these views of it."""
+        array[...] = self._array
+        self._hold(array)
+        leaf = self._leaf
+        assert leaf is not None
+        if leaf.state != EMPTY:
+            grad[...] = leaf.grad
+        leaf.grad, leaf.flat = grad, flat
+
+    def _become(self, array: Any) -> None:
+        """Hold other data from now on (another dtype); a gradient is converted with it."""
+        self._hold(array)
+        self._version.n += 1
+        leaf = self._leaf
+        if leaf is not None:
+            leaf.flat = None
+            leaf.dtype = array.dtype
+            leaf.grad = None if leaf.grad is None else leaf.grad.astype(array.dtype)
+
+    def _hold(self, array: Any) -> None:
+        """Have another array. Who was given the old one's address keeps this tensor alive, which keeps that array."""
+        if self._lent is not None:
+            self._lent.append(self._array)
+        self._array = array
+
+    # ---- its values, elsewhere
+
+    def numpy(self) -> Any:
+        """The values as a NumPy array over the same memory; read-only where the tensor requires a gradient.
+
+        (What changes a parameter behind the tape's back cannot be noticed; change ``x.detach().numpy()`` if you must.)
+        """
+        if self._edge is None:
+            return self._array
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> Scalar:
+        """The value of a tensor of one element, as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"item() wants a tensor of one element, this one has shape {self.shape}: use tolist()")
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        return self._array.tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    @property
+    def __array_interface__(self) -> Any:
+        if self._lent is None:
+            self._lent = []  # see `_hold`
+        return self.numpy().__array_interface__
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self._edge is not None:
+            raise BufferError("a tensor that requires a gradient does not leave by DLPack: export x.detach()")
+        return self._array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's functions on tensors: the differentiable one where there is one, so that no gradient is lost.
+
+        Others give NumPy arrays, and of a tensor that requires a gradient only what has none: comparisons, isfinite.
+        """
+        function = F.UFUNCS.get(ufunc.__name__) if method == "__call__" and not kwargs else None
+        if function is not None:
+            return function(*inputs)
+        outs = kwargs.pop("out", ())
+        if outs:
+            kwargs["out"] = tuple([value_of(out) for out in outs])
+        changed = [out for out in outs if isinstance(out, Tensor)]
+        on_tape = any(isinstance(x, Tensor) and x.requires_grad for x in (*inputs, *changed))
+        if on_tape and (method != "__call__" or outs or not _is_predicate(ufunc)):
+            raise TypeError(
+                f"np.{ufunc.__name__} would lose the gradient of its argument: use gdengine.functional, "
+                "or x.detach() where no gradient is wanted"
+            )
+        result = getattr(ufunc, method)(*[x._array if isinstance(x, Tensor) else x for x in inputs], **kwargs)
+        for out in changed:
+            out._version.n += 1
+        return result
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.size != 1 or is_floating(self.dtype):
+            raise TypeError(
+                f"only an integer tensor of one element is an index, not {self.dtype} of shape {self.shape}"
+            )
+        return int(self._array.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous: use .any() or .all() of x.numpy()"
+            )
+        return bool(self._array.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a tensor without dimensions has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        if not self.shape:
+            raise TypeError("a tensor without dimensions cannot be iterated over")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __repr__(self) -> str:
+        values = np.array2string(self._array, separator=", ", prefix="tensor(", threshold=1000)
+        notes = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if self._edge is not None:
+            source = self._edge[0]
+            notes += ", requires_grad=True" if isinstance(source, Leaf) else f", grad_fn=<{source.name}>"
+        return f"tensor({values}{notes})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
+        if not self.is_leaf:
+            raise RuntimeError("only leaves can be deep-copied: write x.detach() first")
+        out = type(self).__new__(type(self))
+        Tensor.__init__(out, self._array.copy())
+        if self._leaf is not None:  # kept by a frozen parameter too
+            out._leaf = Leaf(self.shape, self.dtype)
+            out._leaf.name = self._leaf.name
+        out.requires_grad = self.requires_grad
+        memo[id(self)] = out
+        return out
+
+    # ---- another dtype or device
+
+    def to(self, target: Any) -> "Tensor":
+        """On another device (a string, ``"cpu"``) or in another dtype; gradients pass through."""
+        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "gpu"):
+            check_device(target)
+            return self
+        return F.cast(self, target)
+
+    def float(self) -> "Tensor":
+        return F.cast(self, np.float32)
+
+    def double(self) -> "Tensor":
+        return F.cast(self, np.float64)
+
+    def long(self) -> "Tensor":
+        return F.cast(self, np.int64)
+
+    def cpu(self) -> "Tensor":
+        return self
+
+    # ---- in place
+
+    def copy_(self, source: Any) -> "Tensor":
+        """Overwrite the values with ``source``, broadcast."""
+        return self._change(np.copyto, source)
+
+    def fill_(self, value: Scalar) -> "Tensor":
+        return self._change(np.copyto, value)
+
+    def zero_(self) -> "Tensor":
+        return self._change(np.copyto, False)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        def assign(array: Any, source: Any) -> None:
+            array[array_index(index)] = source
+
+        self._change(assign, value)
+
+    def __iadd__(self, other: Any) -> "Tensor":
+        return self._change(lambda array, x: np.add(array, x, out=array, casting="same_kind"), other)
+
+    def __isub__(self, other: Any) -> "Tensor":
+        return self._change(lambda array, x: np.subtract(array, x, out=array, casting="same_kind"), other)
+
+    def __imul__(self, other: Any) -> "Tensor":
+        return self._change(lambda array, x: np.multiply(array, x, out=array, casting="same_kind"), other)
+
+    def __itruediv__(self, other: Any) -> "Tensor":
+        return self._change(lambda array, x: np.true_divide(array, x, out=array, casting="same_kind"), other)
+
+    def _change(self, function: Callable[[Any, Any], Any], source: Any) -> "Tensor":
+        """Change the array in place, which the tape does not record: refused where a gradient would go wrong by it."""
+        if tape.mode.enabled and (self._edge is not None or (isinstance(source, Tensor) and source.requires_grad)):
+            raise RuntimeError(
+                "a change in place is not recorded, so no gradient would pass through it: write x = x + y in place of "
+                "x += y, gd.where(…) in place of x[…] = y, or do it under gd.no_grad() if no gradient should pass"
+            )
+        function(self._array, value_of(source))
+        self._version.n += 1
+        return self
+
+    # ---- arithmetic: everything below is a call of the function of that name
+
+    def __add__(self, other: Any) -> "Tensor":
+        return F.add(self, other)
+
+    def __radd__(self, other: Any) -> "Tensor":
+        return F.add(other, self)
+
+    def __sub__(self, other: Any) -> "Tensor":
+        return F.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> "Tensor":
+        return F.subtract(other, self)
+
+    def __mul__(self, other: Any) -> "Tensor":
+        return F.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> "Tensor":
+        return F.multiply(other, self)
+
+    def __truediv__(self, other: Any) -> "Tensor":
+        return F.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> "Tensor":
+        return F.divide(other, self)
+
+    def __pow__(self, other: Any) -> "Tensor":
+        return F.power(self, other)
+
+    def __rpow__(self, other: Any) -> "Tensor":
+        return F.power(other, self)
+
+    def __matmul__(self, other: Any) -> "Tensor":
+        return F.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> "Tensor":
+        return F.matmul(other, self)
+
+    def __neg__(self) -> "Tensor":
+        return F.negative(self)
+
+    def __pos__(self) -> "Tensor":
+        return self
+
+    def __abs__(self) -> "Tensor":
+        return F.absolute(self)
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        return F.getitem(self, index)
+
+    def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
+        return compare(np.equal, self, other)
+
+    def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
+        return compare(np.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> "Tensor":
+        return compare(np.less, self, other)
+
+    def __le__(self, other: Any) -> "Tensor":
+        return compare(np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> "Tensor":
+        return compare(np.greater, self, other)
+
+    def __ge__(self, other: Any) -> "Tensor":
+        return compare(np.greater_equal, self, other)
+
+    __hash__ = object.__hash__
+
+    def exp(self) -> "Tensor":
+        return F.exp(self)
+
+    def log(self) -> "Tensor":
+        return F.log(self)
+
+    def sqrt(self) -> "Tensor":
+        return F.sqrt(self)
+
+    def tanh(self) -> "Tensor":
+        return F.tanh(self)
+
+    def sigmoid(self) -> "Tensor":
+        return F.sigmoid(self)
+
+    def relu(self) -> "Tensor":
+        return F.relu(self)
+
+    def abs(self) -> "Tensor":
+        return F.absolute(self)
+
+    def pow(self, exponent: Any) -> "Tensor":
+        return F.power(self, exponent)
+
+    def sum(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.sum(self, dim, keepdim, **_given(numpy_names))
+
+    def mean(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.mean(self, dim, keepdim, **_given(numpy_names))
+
+    def max(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.max(self, dim, keepdim, **_given(numpy_names))
+
+    def min(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.min(self, dim, keepdim, **_given(numpy_names))
+
+    def argmax(self, dim: int | None = None, **numpy_names: Any) -> "Tensor":
+        return F.argmax(self, dim, **_given(numpy_names))
+
+    def softmax(self, dim: int = -1) -> "Tensor":
+        return F.softmax(self, dim)
+
+    def log_softmax(self, dim: int = -1) -> "Tensor":
+        return F.log_softmax(self, dim)
+
+    def matmul(self, other: Any) -> "Tensor":
+        return F.matmul(self, other)
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        return F.reshape(self, *shape)
+
+    def view(self, *shape: Any) -> "Tensor":
+        """As `reshape`."""
+        return F.reshape(self, *shape)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> "Tensor":
+        return F.flatten(self, start_dim, end_dim)
+
+    def transpose(self, *dims: Any) -> "Tensor":
+        return F.transpose(self, *dims)
+
+    def permute(self, *dims: Any) -> "Tensor":
+        return F.permute(self, *dims)
+
+    def squeeze(self, dim: int | None = None) -> "Tensor":
+        return F.squeeze(self, dim)
+
+    def unsqueeze(self, dim: int) -> "Tensor":
+        return F.unsqueeze(self, dim)
+
+    def expand(self, *shape: Any) -> "Tensor":
+        return F.expand(self, *shape)
+
+    def split(self, size: int | list[int], dim: int = 0) -> "tuple[Tensor, ...]":
+        return F.split(self, size, dim)
+
+    @property
+    def T(self) -> "Tensor":
+        return F.permute(self, *reversed(range(self.ndim)))
+
+    @property
+    def mT(self) -> "Tensor":
+        """The last two axes exchanged."""
+        return F.transpose(self, -2, -1)
+
+
+class Parameter(Tensor):
+    """A tensor that a `Module` trains. Knows its qualified name once its module has been asked for its parameters."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True):
+        super().__init__(data)
+        self.requires_grad = True  # it has a leaf, frozen or not: freezing must not lose its place in θ
+        self.requires_grad = requires_grad
+
+    @property
+    def name(self) -> str | None:
+        assert self._leaf is not None
+        return self._leaf.name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        assert self._leaf is not None
+        self._leaf.name = name
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+# ---- what functions are made with
+
+
+def wrap(array: Any) -> Tensor:
+    """A tensor over ``array``, outside the tape."""
+    out = Tensor.__new__(Tensor)
+    out._array = array if isinstance(array, np.ndarray) else np.asarray(array)
+    out._edge = None
+    out._leaf = None
+    out._lent = None
+    out._version = Version()
+    return out
+
+
+def as_tensor(x: Any) -> Tensor:
+    """``x`` itself if it is a tensor, else one over its values."""
+    return x if isinstance(x, Tensor) else wrap(to_array(x))
+
+
+def record(
+    name: str,
+    array: Any,
+    inputs: tuple[Tensor | None, ...],
+    backward: Callable[..., Any],
+    *,
+    keeps: tuple[Tensor, ...] = (),
+    keeps_output: bool = False,
+    view_of: Tensor | None = None,
+    direct: bool = False,
+) -> Tensor:
+    """The result of a differentiable function, on the tape if any input is and gradients are enabled.
+
+    Args:
+        name: what error messages and profiles call it.
+        array: the result.
+        inputs: the tensors that a gradient may flow to, in the order of what ``backward`` returns; None for one not
+            given.
+        backward: see `gdengine.tape.Node`.
+        keeps: the inputs whose arrays the backward reads: changing one in place in between is an error.
+        keeps_output: the backward reads the result's array.
+        view_of: the input whose memory the result may share.
+        direct: ``backward(dy, into)`` writes the gradients itself.
+    """
+    out = wrap(array)
+    if view_of is not None:
+        out._version = view_of._version
+    if tape.mode.enabled:
+        edges = tuple([None if x is None else x._edge for x in inputs])
+        if any(edges):
+            if keeps_output:
+                keeps = (*keeps, out)
+            kept = tuple([(x._version, x._version.n, x._array.shape) for x in keeps])
+            out._edge = (Node(name, edges, backward, kept, direct, 1), 0)
+    return out
+
+
+def record_many(
+    name: str,
+    arrays: Iterable[Any],
+    inputs: tuple[Tensor | None, ...],
+    backward: Callable[..., Any],
+    *,
+    keeps: tuple[Tensor, ...] = (),
+    view_of: Tensor | None = None,
+    direct: bool = False,
+) -> tuple[Tensor, ...]:
+    """As `record`, for several results: the backward's dy is a tuple, None for a result that no gradient reached."""
+    outs = tuple([wrap(array) for array in arrays])
+    if view_of is not None:
+        for out in outs:
+            out._version = view_of._version
+    if tape.mode.enabled:
+        edges = tuple([None if x is None else x._edge for x in inputs])
+        if any(edges):
+            kept = tuple([(x._version, x._version.n, x._array.shape) for x in keeps])
+            node = Node(name, edges, backward, kept, direct, len(outs))
+            for i, out in enumerate(outs):
+                if is_floating(out.dtype):
+                    out._edge = (node, i)
+    return outs
+
+
+def value_of(x: Any) -> Any:
+    """The array of a tensor; a Python number for any scalar, so that it takes on the other operand's dtype."""
+    if isinstance(x, Tensor):
+        return x._array
+    if isinstance(x, np.generic):
+        return x.item()
+    return x
+
+
+def to_array(data: Any, dtype: Any = None) -> Any:
+    """``data`` as an array: itself where it is one, float32 where it is Python's floats."""
+    if isinstance(data, Tensor):
+        data = data._array
+    array = np.asarray(data)
+    target = array.dtype if dtype is None else np.dtype(dtype)
+    for kind in (array.dtype, target):
+        if kind.kind not in "biu" and not is_floating(kind):
+            raise TypeError(f"a tensor holds real numbers, not {kind} (from a {type(data).__name__})")
+    if dtype is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
+        target = np.dtype(np.float32)
+    return array.astype(target, copy=False)
+
+
+def array_index(index: Any) -> Any:
+    """An index with its tensors replaced by arrays."""
+    if isinstance(index, tuple):
+        return tuple([array_index(part) for part in index])
+    return index._array if isinstance(index, Tensor) else index
+
+
+def tensors_of(*values: Any) -> "tuple[Tensor, ...]":
+    """Those that are tensors: what a node keeps of indices and conditions, to notice a change of them in place."""
+    return tuple([value for value in values if isinstance(value, Tensor)])
+
+
+def is_floating(dtype: Any) -> bool:
+    """Whether a gradient makes sense: a float dtype, bfloat16 (which NumPy calls a void type) among them."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def compare(ufunc: Any, a: Any, b: Any) -> Tensor:
+    """An elementwise comparison: a bool tensor, which no gradient passes."""
+    return wrap(ufunc(value_of(a), value_of(b)))
+
+
+def _is_predicate(ufunc: Any) -> bool:
+    """Whether a NumPy function of floats gives bools, through which no gradient passes."""
+    return "f->?" in ufunc.types or "ff->?" in ufunc.types
+
+
+def _given(names: dict[str, Any]) -> dict[str, Any]:
+    """Keywords without the dtype=None and out=None of a call such as np.sum(tensor)."""
+    return {name: value for name, value in names.items() if value is not None or name not in ("dtype", "out")}
+
+
+def check_set_to_none(set_to_none: bool) -> None:
+    """Raise unless gradients are to be forgotten: there is no zeroing in place."""
+    if not set_to_none:
+        raise ValueError(
+            "set_to_none=False is not offered: gradients are forgotten, never zeroed in place. For a gradient of zeros, "
+            "assign it: p.grad = np.zeros(p.shape, p.dtype)"
+        )
+
+
+def check_device(device: str) -> None:
+    """Raise unless arrays can live there."""
+    if device != "cpu":
+        from . import cuda
+
+        raise RuntimeError(f"device {device!r} cannot be used: {cuda.why_not()}. Use 'cpu'.")
+
+
+from . import functional as F  # noqa: E402  operators on a Tensor are calls of functions, which are made of Tensors

@@ -1,0 +1,34 @@
+"""The hand-written math: one folder for each operation.
+
+Each folder holds ``__init__.py`` (the contract, and the choice of an implementation), ``reference.py`` (plain NumPy in
+any float dtype: the specification) and ``cpu.py`` (the fused float32 version). Everything here knows arrays only: no
+tensors, no tape, no parameters.
+"""
+
+from . import (
+    adamw,
+    attention,
+    cross_entropy,
+    dropout,
+    embedding,
+    gelu,
+    global_norm,
+    layer_norm,
+    linear,
+    philox,
+    sgd,
+)
+
+__all__ = [
+    "adamw",
+    "attention",
+    "cross_entropy",
+    "dropout",
+    "embedding",
+    "gelu",
+    "global_norm",
+    "layer_norm",
+    "linear",
+    "philox",
+    "sgd",
+]

@@ -1,0 +1,42 @@
+"""The affine map Y = X·Wᵀ + b, with an activation or a residual in the same pass, and its gradients.
+
+Shapes: X ``(M, K)``, W ``(N, K)`` (out, in), b ``(N,)``, Y and ``residual`` ``(M, N)``. All arrays are of one dtype.
+"""
+
+from typing import Any
+
+from ..dispatch import select
+
+ACTIVATIONS = (None, "relu", "gelu")
+
+
+def forward(x: Any, w: Any, b: Any = None, *, activation: str | None = None, residual: Any = None) -> tuple[Any, Any]:
+    """Y = act(X·Wᵀ + b) + residual.
+
+    Returns ``(y, saved)``. ``saved`` is what `backward_activation` reads: the values before the activation for
+    ``"gelu"`` (the tanh form), ``y`` itself for ``"relu"``, None without activation. An activation and a residual do
+    not go together.
+    """
+    if activation is not None and residual is not None:
+        raise ValueError("linear.forward takes an activation or a residual, not both")
+    return select(__name__, x).forward(x, w, b, activation=activation, residual=residual)
+
+
+def backward_activation(dy: Any, saved: Any, activation: str) -> Any:
+    """dZ = dY ⊙ act'(Z), with Z = X·Wᵀ + b the values before the activation; a new array."""
+    return select(__name__, dy).backward_activation(dy, saved, activation)
+
+
+def backward_input(dy: Any, w: Any, *, out: Any = None, accumulate: bool = False) -> Any:
+    """dX = dY·W, or dX += dY·W where ``accumulate``. Writes into ``out`` where given; returns dX."""
+    return select(__name__, dy).backward_input(dy, w, out=out, accumulate=accumulate)
+
+
+def backward_weight(dy: Any, x: Any, *, out: Any = None, accumulate: bool = False) -> Any:
+    """dW = dYᵀ·X, or dW += dYᵀ·X where ``accumulate``. Writes into ``out`` where given; returns dW ``(N, K)``."""
+    return select(__name__, dy).backward_weight(dy, x, out=out, accumulate=accumulate)
+
+
+def backward_bias(dy: Any, *, out: Any = None, accumulate: bool = False) -> Any:
+    """db = Σ_m dY[m], or db += Σ_m dY[m] where ``accumulate``. Writes into ``out`` where given; returns db ``(N,)``."""
+    return select(__name__, dy).backward_bias(dy, out=out, accumulate=accumulate)

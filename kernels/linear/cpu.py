@@ -1,0 +1,158 @@
+"""The affine map for float32: sgemm on ranges of rows, and what follows it while those rows are in the cache."""
+
+import numpy as np
+
+from ..common import blas
+from ..common.arrays import NONE1, NONE2, finish, ready, target
+from ..common.jit import jit, parallel, parallel_with_sgemm
+from ..common.pieces import PRODUCTS, pieces, region, split
+from ..common.rows import SUMMED, add, copy, fill
+from ..common.sgemm import at, gemm
+from ..gelu import cpu as gelu
+from . import reference
+
+PLAIN, RELU, GELU = 0, 1, 2
+CODES = {None: PLAIN, "relu": RELU, "gelu": GELU}
+
+BLOCK = 512  # rows that sgemm and the passes round it take at a time
+
+
+def forward(x, w, b=None, *, activation=None, residual=None):
+    if not blas.usable():
+        z, _ = reference.forward(x, w, b, residual=residual)
+        return _activated(z, activation)
+    (m, k), n = x.shape, w.shape[0]
+    x, w = ready(x, (m, k), "x"), ready(w, (n, k), "w")
+    b = NONE1 if b is None else ready(b, (n,), "b")
+    residual = NONE2 if residual is None else ready(residual, (m, n), "residual")
+    code = CODES[activation]
+    z = np.empty((m, n), np.float32)
+    y = np.empty((m, n), np.float32) if code == GELU else z
+    _forward(pieces(m * n * k, PRODUCTS), x, w, b, residual, z, y, code)
+    return y, None if code == PLAIN else z
+
+
+def backward_activation(dy, saved, activation):
+    if activation == "gelu":
+        return gelu.backward(dy, saved)
+    dz = np.empty(dy.shape, np.float32)
+    dy, saved = ready(dy, dy.shape, "dy"), ready(saved, dy.shape, "saved")
+    _backward_relu(pieces(dz.size), dy.reshape(-1), saved.reshape(-1), dz.reshape(-1))
+    return dz
+
+
+def backward_input(dy, w, *, out=None, accumulate=False):
+    if not blas.usable():
+        return reference.backward_input(dy, w, out=out, accumulate=accumulate)
+    (m, n), k = dy.shape, w.shape[1]
+    dy, w = ready(dy, (m, n), "dy"), ready(w, (n, k), "w")
+    dx = target(out, (m, k), "out")
+    _backward_input(pieces(m * n * k, PRODUCTS), dy, w, dx, bool(accumulate))
+    return finish(dx, out)
+
+
+def backward_weight(dy, x, *, out=None, accumulate=False):
+    if not blas.usable():
+        return reference.backward_weight(dy, x, out=out, accumulate=accumulate)
+    (m, n), k = dy.shape, x.shape[1]
+    dy, x = ready(dy, (m, n), "dy"), ready(x, (m, k), "x")
+    dw = target(out, (n, k), "out")
+    _backward_weight(pieces(m * n * k, PRODUCTS), dy, x, dw, bool(accumulate))
+    return finish(dw, out)
+
+
+def backward_bias(dy, *, out=None, accumulate=False):
+    dy = ready(dy, dy.shape, "dy")
+    db = target(out, dy.shape[1:], "out")
+    _backward_bias(pieces(dy.size), dy, db, bool(accumulate))
+    return finish(db, out)
+
+
+def _activated(z, activation):
+    if activation == "gelu":
+        return gelu.forward(z), z
+    if activation == "relu":
+        np.maximum(z, 0, out=z)
+        return z, z
+    return z, None
+
+
+@parallel_with_sgemm
+def _forward(t, nt, x, w, b, residual, z, y, activation):
+    n, k = w.shape
+    r0, r1, c0, c1 = region(x.shape[0], n, t, nt)
+    begun = b.size > 0 or residual.size > 0
+    for r in range(r0, r1, BLOCK):
+        e = min(r + BLOCK, r1)
+        if begun:
+            _start(z, b, residual, r, e, c0, c1)
+        gemm(False, True, e - r, c1 - c0, k, 1, at(x, r, 0), k, at(w, c0, 0), k, 1 if begun else 0, at(z, r, c0), n)
+        if activation == GELU:
+            _gelu(z, y, r, e, c0, c1)
+        elif activation == RELU:
+            _relu(z, r, e, c0, c1)
+
+
+@jit
+def _start(z, b, residual, r0, r1, c0, c1):
+    for i in range(r0, r1):
+        row = z[i, c0:c1]
+        if residual.size == 0:
+            copy(row, b[c0:c1])
+        else:
+            copy(row, residual[i, c0:c1])
+            if b.size > 0:
+                add(row, b[c0:c1])
+
+
+@jit
+def _gelu(z, y, r0, r1, c0, c1):
+    for i in range(r0, r1):
+        gelu.forward_row(z[i, c0:c1], y[i, c0:c1])
+
+
+@jit
+def _relu(z, r0, r1, c0, c1):
+    zero = np.float32(0)
+    for i in range(r0, r1):
+        row = z[i, c0:c1]
+        for j in range(row.size):
+            row[j] = zero if row[j] < zero else row[j]  # NaN stays
+
+
+@parallel
+def _backward_relu(t, nt, dy, y, dz):
+    lo, hi = split(dy.size, t, nt)
+    dy, y, dz = dy[lo:hi], y[lo:hi], dz[lo:hi]
+    one, zero = np.float32(1), np.float32(0)
+    for i in range(dz.size):
+        dz[i] = dy[i] * (one if y[i] > zero else zero)
+
+
+@parallel_with_sgemm
+def _backward_input(t, nt, dy, w, dx, accumulate):
+    n, k = w.shape
+    r0, r1, c0, c1 = region(dy.shape[0], k, t, nt)
+    beta = 1 if accumulate else 0
+    gemm(False, False, r1 - r0, c1 - c0, n, 1, at(dy, r0, 0), n, at(w, 0, c0), k, beta, at(dx, r0, c0), k)
+
+
+@parallel_with_sgemm
+def _backward_weight(t, nt, dy, x, dw, accumulate):
+    n, k = dw.shape
+    r0, r1, c0, c1 = region(n, k, t, nt)
+    beta = 1 if accumulate else 0
+    gemm(True, False, r1 - r0, c1 - c0, dy.shape[0], 1, at(dy, 0, r0), n, at(x, 0, c0), k, beta, at(dw, r0, c0), k)
+
+
+@parallel
+def _backward_bias(t, nt, dy, db, accumulate):
+    lo, hi = split(db.size, t, nt)
+    total, part = db[lo:hi], np.empty(hi - lo, np.float32)
+    if not accumulate:
+        fill(total, 0)
+    for r in range(0, dy.shape[0], SUMMED):
+        fill(part, 0)
+        for i in range(r, min(r + SUMMED, dy.shape[0])):
+            add(part, dy[i, lo:hi])
+        add(total, part)

@@ -1,0 +1,552 @@
+"""What every fused kernel is checked on, and how far it may be from the float64 reference.
+
+A `Check` belongs to one function of an operation. Its inputs are float32; the fused version computes on them, the
+reference on the same numbers in float64, so that the difference is the fused version's own rounding. Bounds follow the
+arithmetic: with U = 2⁻²⁴, one rounding changes a result by at most U of itself, and a sum of products of k terms, in
+whatever order, by at most k·U·Σ|a·b| (to first order; `gamma` is the exact form; Higham 2002, section 3.1). Where a
+bound has a small whole number beside U, it is the number of roundings on the way.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+U = 2.0**-24
+TINY = 2.0**-125  # what becomes 0 instead of a denormal number, or of e^−87.3
+
+Arrays = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """``inputs`` yields arguments by name; ``call(function, arguments)`` and ``bound(arguments, results)`` give arrays
+    by name: the results, and the error allowed to each. In bounds, ``before_x`` is what x held before the call."""
+
+    inputs: Callable[[], Iterator[Arrays]]
+    call: Callable[[Any, Arrays], Arrays]
+    bound: Callable[[Arrays, Arrays], Arrays]
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def gamma(k: float) -> float:
+    return k * U / (1 - k * U)
+
+
+def numbers(*shape: int, seed: int = 0) -> Any:
+    return np.asarray(np.random.default_rng([seed, *shape]).normal(size=shape), np.float32)
+
+
+def copied(arguments: Arrays, dtype: Any = None) -> Arrays:
+    """The same arguments in arrays of their own; float arrays in ``dtype`` where given."""
+
+    def copy(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        return value.astype(dtype or value.dtype) if value.dtype.kind == "f" else value.copy()
+
+    return {name: copy(value) for name, value in arguments.items()}
+
+
+def plain(*names: str) -> Callable[[Any, Arrays], Arrays]:
+    """The call of a function whose arguments have its own names, and whose results are to have ``names``."""
+
+    def call(function: Any, arguments: Arrays) -> Arrays:
+        results = function(**arguments)
+        return dict(zip(names, results if isinstance(results, tuple) else (results,), strict=True))
+
+    return call
+
+
+def in_place(*names: str) -> Callable[[Any, Arrays], Arrays]:
+    """The call of a function that writes into its arguments ``names``."""
+
+    def call(function: Any, arguments: Arrays) -> Arrays:
+        function(**arguments)
+        return {name: arguments[name] for name in names}
+
+    return call
+
+
+# linear ---------------------------------------------------------------------------------------------------------------
+
+# (M, K, N): single rows and columns; primes; round the 16 rows of a cache line and the 512 of a block; empty; large
+LINEAR = ((1, 1, 1), (1, 7, 130), (3, 1, 2), (2, 300, 1), (17, 31, 13), (15, 16, 17), (511, 5, 3), (513, 33, 65))
+LINEAR += ((0, 4, 3), (4, 0, 3), (4, 3, 0), (0, 0, 0), (600, 48, 130), (40, 90, 700))
+EPILOGUES = ((None, False, False), (None, True, False), (None, True, True), (None, False, True))
+EPILOGUES += (("relu", True, False), ("gelu", True, False), ("gelu", False, False))
+
+
+def linear_forward() -> Iterator[Arrays]:
+    for m, k, n in LINEAR:
+        for activation, bias, residual in EPILOGUES:
+            b, r = numbers(n, seed=3) if bias else None, numbers(m, n, seed=4) if residual else None
+            yield {"x": numbers(m, k), "w": numbers(n, k, seed=1), "b": b, "activation": activation, "residual": r}
+
+
+def linear_forward_call(function: Any, a: Arrays) -> Arrays:
+    y, saved = function(a["x"], a["w"], a["b"], activation=a["activation"], residual=a["residual"])
+    assert (saved is None) == (a["activation"] is None)
+    return {"y": y} if saved is None else {"y": y, "saved": saved}
+
+
+def linear_forward_bound(a: Arrays, out: Arrays) -> Arrays:
+    size = np.abs(a["x"]) @ np.abs(a["w"]).T
+    for term in (a["b"], a["residual"]):
+        size = size if term is None else size + np.abs(term)
+    z = gamma(a["x"].shape[1] + 2) * size
+    if a["activation"] == "gelu":  # its slope is at most 1.13
+        return {"saved": z, "y": 1.13 * z + gelu_error(out["saved"] if "saved" in out else out["y"])}
+    return {"saved": z, "y": z}
+
+
+def products(rows: str, columns: str) -> Callable[[], Iterator[Arrays]]:
+    """dY (M, N) with X (M, K) or W (N, K), into an array that is there, is added to, or is not given."""
+
+    def inputs() -> Iterator[Arrays]:
+        for m, k, n in LINEAR:
+            shapes = {"dy": (m, n), "x": (m, k), "w": (n, k)}
+            result = (m, k) if columns == "w" else (n, k)
+            for out, accumulate in ((None, False), (numbers(*result, seed=5), False), (numbers(*result, seed=5), True)):
+                operands = {name: numbers(*shapes[name], seed=i) for i, name in enumerate((rows, columns))}
+                yield {**operands, "out": out, "accumulate": accumulate}
+
+    return inputs
+
+
+def into(function: Any, a: Arrays) -> Arrays:
+    result = function(**a)
+    assert a["out"] is None or result is a["out"]
+    return {"result": result}
+
+
+def held(a: Arrays) -> Any:
+    return np.abs(a["before"]) if a["accumulate"] else 0
+
+
+CHECKS["linear.forward"] = Check(linear_forward, linear_forward_call, linear_forward_bound)
+CHECKS["linear.backward_input"] = Check(
+    products("dy", "w"),
+    into,
+    lambda a, _: {"result": gamma(a["dy"].shape[1] + 1) * (np.abs(a["dy"]) @ np.abs(a["w"]) + held(a))},
+)
+CHECKS["linear.backward_weight"] = Check(
+    products("dy", "x"),
+    into,
+    lambda a, _: {"result": gamma(a["dy"].shape[0] + 1) * (np.abs(a["dy"]).T @ np.abs(a["x"]) + held(a))},
+)
+
+
+def linear_bias() -> Iterator[Arrays]:
+    for m, n in ((1, 1), (1, 40), (7, 1), (63, 5), (64, 17), (65, 31), (129, 16), (0, 3), (3, 0), (700, 130)):
+        for out, accumulate in ((None, False), (numbers(n, seed=5), False), (numbers(n, seed=5), True)):
+            yield {"dy": numbers(m, n), "out": out, "accumulate": accumulate}
+
+
+CHECKS["linear.backward_bias"] = Check(
+    linear_bias, into, lambda a, _: {"result": gamma(a["dy"].shape[0] + 1) * (np.abs(a["dy"]).sum(axis=0) + held(a))}
+)
+
+
+def linear_activation() -> Iterator[Arrays]:
+    for shape in ((1, 1), (1, 5), (13, 7), (17, 33), (0, 4), (200, 301)):
+        for activation in ("relu", "gelu"):
+            yield {"dy": numbers(*shape), "saved": numbers(*shape, seed=1), "activation": activation}
+
+
+CHECKS["linear.backward_activation"] = Check(
+    linear_activation,
+    plain("dz"),  # relu multiplies by 0 or 1, which is exact
+    lambda a, _: {"dz": gelu_slope_error(a["dy"], a["saved"]) if a["activation"] == "gelu" else 0.0},
+)
+
+
+# gelu -----------------------------------------------------------------------------------------------------------------
+
+
+OF_TANH = 2.0**-51
+
+
+def gelu_parts(x: Any) -> tuple[Any, Any, Any]:
+    """|2u|, σ(2u) and (2u)', with u the argument of gelu's tanh."""
+    root, cubic = math.sqrt(2 / math.pi), 0.044715
+    v = 2 * root * (x + cubic * x**3)
+    return np.abs(v), 0.5 * (1 + np.tanh(v / 2)), 2 * root * (1 + 3 * cubic * x * x)
+
+
+def gelu_error(x: Any) -> Any:
+    """|2u| carries 4 roundings (two of them its constants), which e^−|2u| turns into 4·|2u|; itself it adds 2.
+    σ = 1 / (1 + e) or e / (1 + e), and its product with x, add 4. The reference loses digits too, in 1 + tanh."""
+    v, sigma, _ = gelu_parts(x)
+    return U * (4 * v + 6) * np.abs(x * sigma) + (TINY + OF_TANH) * np.abs(x)
+
+
+def gelu_slope_error(dy: Any, x: Any) -> Any:
+    """σ as above; x·e·s²·(2u)' with s = 1/(1 + e) has e once more (4·|2u| + 2), s twice (4 each) and 10 other steps."""
+    v, sigma, slope = gelu_parts(x)
+    size = np.abs(dy) * (sigma + np.abs(x) * sigma * (1 - sigma) * slope)
+    return U * (4 * v + 21) * size + (TINY + OF_TANH) * np.abs(dy) * (1 + np.abs(x) * slope)
+
+
+def gelu_inputs() -> Iterator[Arrays]:
+    for shape in ((), (1,), (2, 1), (15,), (3, 5, 7), (17, 31), (0,), (4, 0), (40_001,)):
+        yield {"x": np.asarray(numbers(*shape) * 4, np.float32)}
+    yield {"x": np.linspace(-30, 30, 4_001, dtype=np.float32)}
+
+
+CHECKS["gelu.forward"] = Check(gelu_inputs, plain("y"), lambda a, _: {"y": gelu_error(a["x"])})
+CHECKS["gelu.backward"] = Check(
+    lambda: ({"dy": numbers(*a["x"].shape, seed=8), **a} for a in gelu_inputs()),
+    plain("dx"),
+    lambda a, _: {"dx": gelu_slope_error(a["dy"], a["x"])},
+)
+
+
+# layer_norm -----------------------------------------------------------------------------------------------------------
+
+NORMS = ((1, 1), (1, 5), (7, 1), (5, 2), (13, 31), (17, 16), (63, 17), (65, 33), (129, 7), (0, 4), (300, 130))
+
+
+def layer_norm_forward() -> Iterator[Arrays]:
+    for m, n in NORMS:
+        w, b = numbers(n, seed=1), numbers(n, seed=2)
+        for weight, bias in ((w, b), (w, None), (None, b), (None, None)):
+            yield {"x": numbers(m, n) * 3 + np.float32(1), "w": weight, "b": bias, "eps": 1e-5}
+
+
+def layer_norm_forward_bound(a: Arrays, out: Arrays) -> Arrays:
+    x, n = a["x"], a["x"].shape[1]
+    w, b = 1.0 if a["w"] is None else np.abs(a["w"]), 0.0 if a["b"] is None else np.abs(a["b"])
+    mean = gamma(n + 1) * np.abs(x).mean(axis=1)
+    centred = np.abs(x - out["mean"][:, None])
+    # An error d of the mean changes mean((x − mean)²) by d²: the term of first order is d times a sum that is 0.
+    # x − mean is rounded once, squared and summed. eps is rounded, then the sum; the root, and 1 over it.
+    variance = (centred**2).mean(axis=1)
+    relative = ((gamma(n + 4) * variance + mean**2) / (variance + a["eps"]) + 2 * U) / 2 + 2 * U
+    # (x − mean) · rstd · w + b: 5 roundings
+    scale = (w * out["rstd"][:, None]) * (centred * (relative[:, None] + 5 * U) + mean[:, None])
+    return {"mean": mean, "rstd": out["rstd"] * relative, "y": scale + 2 * U * b}
+
+
+def layer_norm_backward() -> Iterator[Arrays]:
+    every = ((True, True, True), (True, False, False), (False, True, True), (False, False, True))
+    for m, n in NORMS:
+        for wanted in every:
+            for accumulate in ((False, False, False), (True, True, True)):
+                shapes = {"dx": (m, n), "dw": (n,), "db": (n,)}
+                out = {
+                    k: numbers(*s, seed=6) if asked else None
+                    for (k, s), asked in zip(shapes.items(), wanted, strict=True)
+                }
+                given = {"dy": numbers(m, n), "x": numbers(m, n, seed=1), "w": numbers(n, seed=2) if m % 2 else None}
+                statistics = {"mean": numbers(m, seed=3), "rstd": np.abs(numbers(m, seed=4))}
+                yield {**given, **statistics, **out, "accumulate": accumulate}
+
+
+def layer_norm_backward_call(function: Any, a: Arrays) -> Arrays:
+    function(**a)
+    return {name: a[name] for name in ("dx", "dw", "db") if a[name] is not None}
+
+
+def layer_norm_backward_bound(a: Arrays, _: Arrays) -> Arrays:
+    m, n = a["dy"].shape
+    dy, w, rstd = np.abs(a["dy"]), 1.0 if a["w"] is None else np.abs(a["w"]), a["rstd"][:, None]
+    normed = np.abs(a["x"] - a["mean"][:, None]) * rstd
+    d = dy * w
+    before = {
+        k: np.abs(a["before_" + k]) if a["accumulate"][0] and a[k] is not None else 0.0 for k in ("dx", "dw", "db")
+    }
+    # x̂ is rounded twice, dY·w once, the sums n times and divided; then 2 products, 2 differences, rstd, the addition.
+    sums = d + d.mean(axis=1, keepdims=True) + normed * (d * normed).mean(axis=1, keepdims=True)
+    return {
+        "dx": gamma(n + 12) * (rstd * sums + before["dx"]),
+        "dw": gamma(m + 4) * ((dy * normed).sum(axis=0) + before["dw"]),
+        "db": gamma(m + 1) * (dy.sum(axis=0) + before["db"]),
+    }
+
+
+CHECKS["layer_norm.forward"] = Check(layer_norm_forward, plain("y", "mean", "rstd"), layer_norm_forward_bound)
+CHECKS["layer_norm.backward"] = Check(layer_norm_backward, layer_norm_backward_call, layer_norm_backward_bound)
+
+
+# embedding ------------------------------------------------------------------------------------------------------------
+
+EMBEDDINGS = ((1, 1, ()), (1, 3, (1,)), (5, 1, (2, 3)), (7, 16, (13,)), (11, 17, (3, 2, 5)), (4, 5, (0,)))
+EMBEDDINGS += ((100, 65, (30, 30)),)
+INDICES = (np.int64, np.int32, np.uint8, np.int16, np.uint64)
+
+
+def ids(v: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    return np.asarray(np.random.default_rng(5).integers(0, v, size=shape)).astype(dtype)
+
+
+CHECKS["embedding.forward"] = Check(
+    lambda: ({"w": numbers(v, c), "ids": ids(v, s, dtype)} for v, c, s in EMBEDDINGS for dtype in INDICES),
+    plain("y"),
+    lambda a, out: {"y": 0.0},
+)
+CHECKS["embedding.backward"] = Check(
+    lambda: (
+        {"dy": numbers(*s, c), "ids": ids(v, s, dtype), "out": numbers(v, c, seed=1), "accumulate": accumulate}
+        for v, c, s in EMBEDDINGS
+        for dtype in INDICES
+        for accumulate in (False, True)
+    ),
+    into,
+    lambda a, _: {"result": embedding_error(a)},
+)
+
+
+def embedding_error(a: Arrays) -> Any:
+    size, times = np.zeros_like(a["out"]), np.zeros(len(a["out"]))
+    flat = a["ids"].reshape(-1)
+    np.add.at(size, flat, np.abs(a["dy"]).reshape(flat.size, size.shape[1]))
+    np.add.at(times, flat, 1)
+    return U * (times[:, None] + 1) * (size + held(a))
+
+
+# cross_entropy --------------------------------------------------------------------------------------------------------
+
+LOSSES = ((1, 1), (1, 7), (5, 1), (13, 10), (17, 16), (16, 33), (31, 129), (0, 5), (200, 257))
+
+
+def targets(m: int, v: int, dtype: Any = np.int64, ignored: int | None = -100) -> Any:
+    chosen = np.random.default_rng([m, v]).integers(0, v, size=m).astype(dtype)
+    if ignored is not None:
+        chosen[::5] = ignored
+    return chosen
+
+
+def cross_entropy_forward() -> Iterator[Arrays]:
+    for m, v in LOSSES:
+        logits = numbers(m, v) * 3
+        yield {"logits": logits, "targets": targets(m, v), "ignore_index": -100}
+        yield {"logits": logits, "targets": targets(m, v, np.int32, 0), "ignore_index": 0}
+        if v < 256:
+            yield {"logits": logits, "targets": targets(m, v, np.uint8, None), "ignore_index": -100}
+
+
+def cross_entropy_forward_bound(a: Arrays, out: Arrays) -> Arrays:
+    z = a["logits"]
+    centred = np.abs(z - z.max(axis=1, keepdims=True))
+    p = np.exp(z - out["lse"][:, None])
+    # Each e^(z − top) has the rounding of its argument and 1.01 of its own; the sum rounds V times; log at most twice.
+    of_sum = U * ((p * centred).sum(axis=1) + 2) + gamma(z.shape[1]) + TINY * z.shape[1]
+    log_sum = np.abs(out["lse"] - z.max(axis=1))
+    lse = of_sum + U * (2 * log_sum + np.abs(out["lse"]))
+    chosen = centred[np.arange(len(z)), np.where(a["targets"] == a["ignore_index"], 0, a["targets"]).astype(np.int64)]
+    return {"lse": lse, "losses": of_sum + U * (2 * log_sum + chosen + np.abs(out["losses"]))}
+
+
+def cross_entropy_backward() -> Iterator[Arrays]:
+    for a in cross_entropy_forward():
+        m, v = a["logits"].shape
+        lse = np.log(np.exp(a["logits"].astype(np.float64)).sum(axis=1)).astype(np.float32)
+        for out, accumulate in ((None, False), (numbers(m, v, seed=7), False), (numbers(m, v, seed=7), True)):
+            yield {**a, "dlosses": numbers(m, seed=2), "lse": lse, "out": out, "accumulate": accumulate}
+
+
+def cross_entropy_backward_bound(a: Arrays, _: Arrays) -> Arrays:
+    away = np.abs(a["logits"] - a["lse"][:, None])
+    p = np.exp(a["logits"] - a["lse"][:, None])
+    # the argument of exp is rounded, which counts by its size; exp has 1.01; −1, the product, the addition: 3
+    size = np.abs(a["dlosses"])[:, None] * (p * (away + 2) + 3 * (p + 1))
+    return {"result": U * (size + held(a)) + TINY}
+
+
+CHECKS["cross_entropy.forward"] = Check(cross_entropy_forward, plain("losses", "lse"), cross_entropy_forward_bound)
+CHECKS["cross_entropy.backward"] = Check(cross_entropy_backward, into, cross_entropy_backward_bound)
+
+
+# attention ------------------------------------------------------------------------------------------------------------
+
+# (B, H, T, S, D): round the 64 rows of a block; one query against many keys
+ATTENTION = (
+    (1, 1, 1, 1, 1),
+    (2, 3, 7, 7, 5),
+    (1, 2, 63, 63, 8),
+    (1, 2, 64, 64, 3),
+    (2, 1, 65, 65, 16),
+    (1, 1, 129, 129, 4),
+)
+ATTENTION += (
+    (2, 2, 1, 9, 8),
+    (1, 3, 5, 70, 4),
+    (1, 2, 70, 3, 4),
+    (2, 1, 0, 5, 4),
+    (0, 2, 3, 3, 4),
+    (2, 3, 130, 130, 16),
+)
+DROPOUT = (0.3, (11, 22), 2**33 + 5)
+
+
+def attention_inputs() -> Iterator[Arrays]:
+    for b, h, t, s, d in ATTENTION:
+        arrays = {"q": numbers(b, h, t, d), "k": numbers(b, h, s, d, seed=1), "v": numbers(b, h, s, d, seed=2)}
+        for causal in (False, True) if t == s else (False,):
+            for dropout, scale in ((None, None), (None, 0.3), (DROPOUT, None)):
+                yield {**arrays, "causal": causal, "scale": scale, "dropout": dropout}
+
+
+def settings(a: Arrays) -> Arrays:
+    return {name: a[name] for name in ("causal", "scale", "dropout")}
+
+
+def attention_forward_call(function: Any, a: Arrays) -> Arrays:
+    return {"o": function(a["q"], a["k"], a["v"], **settings(a))[0]}
+
+
+def attention_weights(a: Arrays) -> tuple[Any, Any, float]:
+    """P, how far each of its rows may be off (relative), and by how much dropout multiplies."""
+    scale = 1 / math.sqrt(a["q"].shape[3]) if a["scale"] is None else a["scale"]
+    keys = a["k"].swapaxes(-1, -2)
+    s = scale * (a["q"] @ keys)
+    off = gamma(a["q"].shape[3] + 2) * abs(scale) * (np.abs(a["q"]) @ np.abs(keys))
+    seen = np.tri(*s.shape[2:], dtype=bool) if a["causal"] else np.ones(s.shape[2:], bool)
+    s = np.where(seen, s, -np.inf)
+    top = s.max(axis=-1, keepdims=True)
+    p = np.exp(s - top)
+    p /= p.sum(axis=-1, keepdims=True)
+    # e^(s − top): both arguments are off, their difference is rounded, exp adds 1.01; the sum, 1/sum, the product.
+    away = np.where(seen, top - s, 0).max(axis=-1, keepdims=True)
+    row = 2 * (2 * off.max(axis=-1, keepdims=True, initial=0) + U * (away + 2)) + gamma(s.shape[3] + 3)
+    return p, row, 1.0 if a["dropout"] is None else 1 / (1 - a["dropout"][0])
+
+
+def attention_forward_bound(a: Arrays, _: Arrays) -> Arrays:
+    p, row, factor = attention_weights(a)
+    return {"o": factor * (((row + gamma(p.shape[3] + 2)) * p) @ np.abs(a["v"])) + TINY}
+
+
+def attention_backward_inputs() -> Iterator[Arrays]:
+    for a in attention_inputs():
+        outs = {"d" + name: numbers(*a[name].shape, seed=9) for name in "qkv"}
+        for out in (outs, dict.fromkeys(outs)):
+            yield {**a, "do": numbers(*a["q"].shape, seed=3), **out}
+
+
+def attention_backward_call(function: Any, a: Arrays) -> Arrays:
+    operation = a["operation"]
+    _, saved = operation.forward(a["q"], a["k"], a["v"], **settings(a))
+    out = None if a["dq"] is None else (a["dq"], a["dk"], a["dv"])
+    grads = function(a["do"], a["q"], a["k"], a["v"], saved, **settings(a), out=out)
+    assert out is None or all(grad is into for grad, into in zip(grads, out, strict=True))
+    return dict(zip(("dq", "dk", "dv"), grads, strict=True))
+
+
+def attention_backward_bound(a: Arrays, _: Arrays) -> Arrays:
+    p, row, factor = attention_weights(a)
+    time, keys, size = a["q"].shape[2], a["k"].shape[2], a["q"].shape[3]
+    scale = 1 / math.sqrt(size) if a["scale"] is None else abs(a["scale"])
+    q, k, v, do = (np.abs(a[name]) for name in ("q", "k", "v", "do"))
+    dp = factor * (do @ v.swapaxes(-1, -2))  # |dP| at most
+    off = gamma(size + 2) * dp
+    along = (dp * p).sum(axis=-1, keepdims=True)
+    off_along = ((off + dp * (row + gamma(keys + 1))) * p).sum(axis=-1, keepdims=True)
+    ds = scale * p * (dp + along)
+    off_ds = scale * p * ((row + 4 * U) * (dp + along) + off + off_along)
+    transposed = [array.swapaxes(-1, -2) for array in (p, ds, off_ds)]
+    return {
+        "dq": off_ds @ k + gamma(keys) * (ds @ k) + TINY,
+        "dk": transposed[2] @ q + gamma(time) * (transposed[1] @ q) + TINY,
+        "dv": factor * (((row + gamma(time + 2)) * p).swapaxes(-1, -2) @ do) + TINY,
+    }
+
+
+CHECKS["attention.forward"] = Check(attention_inputs, attention_forward_call, attention_forward_bound)
+CHECKS["attention.backward"] = Check(attention_backward_inputs, attention_backward_call, attention_backward_bound)
+
+
+# dropout, philox ------------------------------------------------------------------------------------------------------
+
+CHECKS["dropout.forward"] = Check(
+    lambda: (
+        {"x": numbers(*shape), "p": p, "key": (3, 2**32 - 1), "call": call}
+        for shape in ((), (1,), (3, 5), (255,), (257,), (1025,), (0, 2), (201, 203))
+        for p, call in ((0.0, 0), (0.1, 7), (0.5, 2**40 + 1), (0.999, 2**64 - 1))
+    ),
+    plain("y"),
+    lambda a, out: {"y": 2 * U * np.abs(out["y"])},  # 1/(1 − p) is rounded, and the product
+)
+CHECKS["philox.bits"] = Check(
+    lambda: (
+        {"key": key, "call": call, "n": n, "start": start}
+        for key, call in (((0, 0), 0), ((2**32 - 1, 5), 2**64 - 1))
+        for start in (0, 1, 2, 3, 4, 255, 2**34 + 7)
+        for n in (0, 1, 2, 3, 4, 5, 255, 256, 257, 30_001)
+    ),
+    plain("words"),
+    lambda a, _: {"words": 0.0},
+)
+
+
+# adamw, sgd, global_norm ----------------------------------------------------------------------------------------------
+
+VECTORS = (0, 1, 2, 15, 17, 127, 40_003)
+
+
+def adamw_inputs() -> Iterator[Arrays]:
+    for n in VECTORS:
+        for step, decay, decoupled, scale in ((1, 0.0, True, 1.0), (3, 0.1, True, 0.25), (1000, 0.1, False, 1.0)):
+            state = {"theta": numbers(n), "grad": numbers(n, seed=1), "m": numbers(n, seed=2)}
+            numerics = {"lr": 1e-2, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": decay, "step": step}
+            yield {**state, "v": numbers(n, seed=3) ** 2, **numerics, "grad_scale": scale, "decoupled": decoupled}
+
+
+def adamw_bound(a: Arrays, out: Arrays) -> Arrays:
+    (beta1, beta2), theta = a["betas"], np.abs(a["before_theta"])
+    g = np.abs(a["grad"]) * a["grad_scale"] + (0 if a["decoupled"] else a["weight_decay"] * theta)
+    # g has 4 roundings, its constants among them; the constant, the product and the sum are 3 more
+    m = U * (3 * beta1 * np.abs(a["before_m"]) + 7 * (1 - beta1) * g)
+    v = U * (3 * beta2 * a["before_v"] + 12 * (1 - beta2) * g * g)
+    rate, root = a["lr"] / (1 - beta1 ** a["step"]), 1 / math.sqrt(1 - beta2 ** a["step"])
+    below = np.sqrt(out["v"]) * root + a["eps"]
+    # the root halves the relative error of v; 8: root, its factor, eps, the sum, rate, product, quotient, difference
+    relative = v / (2 * out["v"]) + 8 * U
+    moved = rate * (m + np.abs(out["m"]) * relative) / below
+    return {"m": m, "v": v, "theta": moved + U * (3 * theta + np.abs(out["theta"]))}
+
+
+CHECKS["adamw.step"] = Check(adamw_inputs, in_place("theta", "m", "v"), adamw_bound)
+
+
+def sgd_inputs() -> Iterator[Arrays]:
+    for n in VECTORS:
+        for momentum, dampening, nesterov, first in (
+            *((0.0, 0.0, False, False), (0.9, 0.0, False, True), (0.9, 0.1, False, False)),
+            *((0.9, 0.0, True, True), (0.9, 0.0, True, False)),
+        ):
+            for decay, scale in ((0.0, 1.0), (0.1, 0.25)):
+                state = {
+                    "theta": numbers(n),
+                    "grad": numbers(n, seed=1),
+                    "buf": numbers(n, seed=2) if momentum else None,
+                }
+                rule = {"momentum": momentum, "dampening": dampening, "nesterov": nesterov, "first": first}
+                yield {**state, **rule, "lr": 1e-2, "weight_decay": decay, "grad_scale": scale}
+
+
+def sgd_call(function: Any, a: Arrays) -> Arrays:
+    function(**a)
+    return {name: a[name] for name in ("theta", "buf") if a[name] is not None}
+
+
+def sgd_bound(a: Arrays, out: Arrays) -> Arrays:
+    theta = np.abs(a["before_theta"])
+    g = np.abs(a["grad"]) * a["grad_scale"] + a["weight_decay"] * theta  # 4 roundings, its constants among them
+    buf = 0 if a["buf"] is None or a["first"] else a["momentum"] * np.abs(a["before_buf"])
+    kept = U * (3 * buf + 7 * g)
+    step = a["lr"] * (8 * g + (4 * (buf + g) if a["momentum"] else 0))
+    return {"buf": kept, "theta": a["lr"] * kept + U * (step + np.abs(out["theta"]) + theta)}
+
+
+CHECKS["sgd.step"] = Check(sgd_inputs, sgd_call, sgd_bound)
+CHECKS["global_norm.sum_of_squares"] = Check(
+    lambda: ({"g": numbers(n)} for n in VECTORS),
+    lambda function, a: {"sum": np.asarray(function(a["g"]))},
+    lambda a, out: {"sum": len(a["g"]) * 2.0**-53 * out["sum"] * 2},  # float64 on both sides, in different orders
+)
