@@ -1,0 +1,243 @@
+"""The commands: ``gdengine train``, ``gdengine sample``, ``gdengine info``.
+
+What takes time to import is imported inside the commands, so that ``--help`` is there at once.
+"""
+
+import math
+import secrets
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .training.settings import Settings, SettingsError, read_toml
+
+if TYPE_CHECKING:
+    from .training.job import Job
+
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C has stopped: 128 + SIGINT
+
+
+class _Main(click.Group):
+    """Turns what a user can put right into one clear message: exit code 2 for a wrong setting, 1 for the rest."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            raise click.UsageError(str(error)) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise click.ClickException(str(error)) from None
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            raise SystemExit(INTERRUPTED) from None
+
+
+class _SettingOption(click.Option):
+    """An option that stands for a setting."""
+
+    def __init__(self, *args: Any, section: str, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+class _TrainCommand(click.Command):
+    """Shows its options under the sections of their settings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "section", "options").capitalize(), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _setting_options(command: Any) -> Any:
+    """An option for every setting; one that is not given is None."""
+    for item in reversed(fields(Settings)):
+        dashed = item.name.replace("_", "-")
+        default = ("no", "yes")[item.default] if item.type is bool else item.default
+        command = click.option(
+            f"--{dashed}/--no-{dashed}" if item.type is bool else f"--{dashed}",
+            item.name,
+            type=item.type,
+            default=None,
+            help=item.metadata["help"] + (f"  [{default}]" if default != "" else ""),
+            cls=_SettingOption,
+            section=item.metadata["section"],
+        )(command)
+    return command
+
+
+@contextmanager
+def _preparing() -> Iterator[None]:
+    """While what was asked for is read and checked, a ValueError or KeyError is about that, and no fault in here."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except (ValueError, KeyError) as error:
+        raise click.ClickException(str(error.args[0])) from None
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Train a language model by gradient descent, and let it write."""
+
+
+@main.command(cls=_TrainCommand)
+@click.option("--config", type=click.Path(), help="TOML file with settings; options override it")
+@click.option("--resume", "resumed", type=click.Path(), metavar="RUN", help="go on with the run in this folder")
+@_setting_options
+def train(config: str | None, resumed: str | None, **options: Any) -> None:
+    """Train a GPT to write a text, character by character.
+
+    Without any option: Python's own documentation, in about two minutes. Every option is a setting, which a TOML file
+    can give as well; the run's settings.toml holds all of them.
+    """
+    from .training import Interrupted
+    from .training import job as jobs
+    from .training.progress import compile_notice
+
+    began = time.perf_counter()
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = {**(read_toml(config) if config else {}), **given}
+    with _preparing(), compile_notice(click.echo):
+        job = jobs.start(Settings.from_dict(chosen)) if resumed is None else jobs.resume(resumed, chosen)
+    done = job.trainer.step
+    if done >= job.settings.steps:
+        raise click.ClickException(
+            f"{job.folder} has done its {done} steps; to go on: "
+            f"gdengine train --resume {_typed(job.folder)} --steps {2 * done}"
+        )
+    _introduce(job)
+    try:
+        closing = job.trainer.fit(job.settings.steps)
+    except Interrupted:
+        job.draw()
+        click.echo(f"Stopped after step {job.trainer.step}, with a checkpoint. To go on:")
+        click.echo(f"  gdengine train --resume {_typed(job.folder)}")
+        raise SystemExit(INTERRUPTED) from None
+    _conclude(job, closing["val_loss"], time.perf_counter() - began)
+
+
+@main.command()
+@click.argument("run", type=click.Path())
+@click.option("--prompt", help="what it goes on from  [the run's prompt]")
+@click.option("--tokens", type=click.IntRange(1), help="characters to write  [the run's sample_tokens]")
+@click.option("--temperature", type=click.FloatRange(0), help="below 1: bolder; 0: always the likeliest  [the run's]")
+@click.option("--top-k", type=click.IntRange(0), help="draw only among the k likeliest; 0: any  [the run's]")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="the same seed writes the same  [a new one]")
+def sample(
+    run: str,
+    prompt: str | None,
+    tokens: int | None,
+    temperature: float | None,
+    top_k: int | None,
+    seed: int | None,
+) -> None:
+    """Let the model of the run in folder RUN write."""
+    from .training import job as jobs
+    from .training.progress import compile_notice
+
+    def notice(line: str) -> None:
+        click.echo(line, err=True)
+
+    with _preparing(), compile_notice(notice):
+        model, tokenizer, settings = jobs.load(run)
+        text = jobs.write(
+            model,
+            tokenizer,
+            settings.prompt if prompt is None else prompt,
+            tokens or settings.sample_tokens or 500,
+            settings.temperature if temperature is None else temperature,
+            settings.top_k if top_k is None else top_k,
+            secrets.randbits(32) if seed is None else seed,
+        )
+    click.echo(text)
+
+
+@main.command()
+def info() -> None:
+    """Show versions, devices, threads, BLAS, and which kernels are in use."""
+    from .training.report import environment
+
+    for name, value in environment():
+        click.echo(f"{name:<12} {value}")
+
+
+def _introduce(job: "Job") -> None:
+    """What the run will do."""
+    from .kernels import dispatch
+    from .training import plots
+
+    s, text = job.settings, job.text
+    tokens = s.batch_size * s.accumulate * s.block_size
+    kernels = "fused kernels" if dispatch.choice() == "fused" else f"reference kernels: {dispatch.why_reference()}"
+    lines = {
+        "text": f"{s.corpus}: {text.identity['characters']:,} characters, {text.tokenizer.vocab_size} different",
+        "held out": f"{len(text.held_out)} windows of {s.block_size} characters, none of which is trained on",
+        "model": f"GPT with {job.model.num_params():,} parameters: "
+        f"{s.n_layer} layers, {s.n_head} heads, width {s.n_embd}, context {s.block_size}",
+        "training": f"steps {job.trainer.step + 1} to {s.steps} of {tokens:,} characters each; "
+        f"AdamW, lr {s.lr:g}, {s.schedule}",
+        "device": f"CPU, {s.threads} thread{'s' * (s.threads > 1)}, {kernels}",
+        "folder": str(job.folder),
+    }
+    for name, value in lines.items():
+        click.echo(f"{name:<10} {value}")
+    if s.plots and not plots.can_draw():
+        click.echo(f"{'pictures':<10} none: {plots.HOW_TO_INSTALL}")
+    if job.trainer.step and s.steps > s.decay_steps:
+        click.echo(f"{'lr':<10} falls until step {s.decay_steps}, as the run began, and then stays")
+    click.echo()
+
+
+def _conclude(job: "Job", val_loss: float, seconds: float) -> None:
+    """What came of it: the loss beside the baselines, a sample, where things are, and what to type next."""
+    from .training.job import write_summary
+
+    s, folder = job.settings, job.folder
+    click.echo(f"Done in {_duration(seconds)}. Loss on the held-out text, in nats per character:")
+    click.echo(f"  this model     {val_loss:.4f}  ({val_loss / math.log(2):.2f} bits)")
+    click.echo(f"  bigram model   {job.text.baselines['bigram']:.4f}  (knows how often each pair of characters occurs)")
+    click.echo(f"  unigram model  {job.text.baselines['unigram']:.4f}  (knows how often each character occurs)")
+    if job.optimizer.skipped:
+        click.echo(f"{job.optimizer.skipped} steps were skipped, their gradient not being finite: a lower lr helps.")
+    if s.sample_tokens:
+        text = job.sample()
+        (folder / "sample.txt").write_text(text + "\n", encoding="utf-8")
+        click.echo(f"\n{'─' * 30} it writes {'─' * 30}\n{text}\n{'─' * 71}")
+    job.draw()
+    write_summary(job, val_loss)
+    click.echo(f"\nIn {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
+    click.echo("\nNext:")
+    click.echo(f"  gdengine sample {_typed(folder)} --prompt {_typed(_prompt(job))}")
+    click.echo(f"  gdengine train --resume {_typed(folder)} --steps {2 * s.steps}")
+
+
+def _prompt(job: "Job") -> str:
+    """A prompt to propose: the first word of the text that can be typed as it is."""
+    words = job.text.tokenizer.decode(job.text.train[:2000]).split()
+    return next((word for word in words if word.isalpha() and word.istitle()), words[0])
+
+
+def _typed(word: object) -> str:
+    """A word as one types it in a shell."""
+    return shlex.quote(str(word))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,315 @@
+"""The main job, ``gdengine train``: a GPT learns to write a text, character by character."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import random
+from ..data import CORPORA, Bigram, CharTokenizer, Unigram, Windows, batched, read_corpus, split, unseen_windows
+from ..functional import cross_entropy
+from ..kernels.threads import get_num_threads, set_num_threads
+from ..models import GPT, GPTConfig
+from ..optim import AdamW, Constant, Cosine, Linear, Schedule, Warmup
+from . import checkpoint
+from .folder import RunFolder
+from .settings import Settings, SettingsError
+from .trainer import Callback, Trainer
+
+# What may differ when a run goes on. Where the corpus lies may change too: what is in it is compared.
+FREE = (
+    *("steps", "eval_every", "checkpoint_every", "threads", "corpus", "run", "plots"),
+    *("prompt", "sample_tokens", "temperature", "top_k"),
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A corpus, ready to train on.
+
+    Attributes:
+        tokenizer: of its characters.
+        train: the training tokens ``(n,)``.
+        held_out: the windows measured on ``(m, block_size + 1)``; none of them stands in ``train``.
+        identity: the number of characters, and a SHA-256 of the text, by which a resumed run knows it.
+        baselines: what counting alone reaches on ``held_out``: the loss of a unigram and of a bigram model.
+    """
+
+    tokenizer: CharTokenizer
+    train: np.ndarray
+    held_out: np.ndarray
+    identity: dict[str, Any]
+    baselines: dict[str, float]
+
+
+class Job:
+    """Everything that a run of the main job consists of, made from its settings.
+
+    Attributes:
+        settings, text, model, optimizer, trainer.
+    """
+
+    def __init__(self, settings: Settings, text: Text | None = None, callbacks: tuple[Callback, ...] = ()):
+        self.settings = settings
+        set_num_threads(settings.threads or get_num_threads())
+        random.manual_seed(settings.seed)
+        self.text = text or read(settings)
+        self.model = GPT(_config(settings, self.text.tokenizer))
+        self.optimizer = AdamW(
+            self.model.named_parameters(),
+            lr=_schedule(settings),
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm or None,
+        )
+        self.trainer = Trainer(
+            self.model,
+            self.optimizer,
+            cross_entropy,
+            Windows(self.text.train, settings.block_size, settings.batch_size, seed=settings.seed),
+            validation=batched(self.text.held_out, settings.batch_size),
+            run=settings.run,
+            accumulate=settings.accumulate,
+            eval_every=settings.eval_every,
+            checkpoint_every=settings.checkpoint_every,
+            callbacks=(*callbacks, self._draw_when_saved),
+            extra={
+                "settings": settings.to_dict(),
+                "tokenizer": self.text.tokenizer.to_json(),
+                "corpus": self.text.identity,
+                "baselines": self.text.baselines,
+            },
+        )
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.settings.run)
+
+    def sample(self) -> str:
+        """What the model writes now, as the settings say; the run's own random numbers are not touched."""
+        s = self.settings
+        return write(self.model, self.text.tokenizer, s.prompt, s.sample_tokens, s.temperature, s.top_k, s.seed)
+
+    def draw(self) -> None:
+        """Draw ``loss.png`` and ``lr.png`` of what was recorded so far, if that is wanted and matplotlib is there."""
+        from .plots import can_draw, draw_loss, draw_lr
+
+        if not (self.settings.plots and can_draw()):
+            return
+        title = f"GPT of {self.model.num_params() / 1e6:.2f} million parameters on {Path(self.settings.corpus).stem}"
+        draw_loss(self.trainer.history, self.folder / "loss.png", baselines=self.text.baselines, title=title)
+        draw_lr(self.trainer.history, self.folder / "lr.png")
+
+    def _draw_when_saved(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
+        every = trainer.checkpoint_every
+        if every and trainer.step % every == 0:
+            self.draw()
+
+
+def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
+    """A new run: its folder, with ``settings.toml`` in it, and everything ready for ``job.trainer.fit(steps)``.
+
+    Settings that say "as it comes" are decided here, and written down decided: threads, decay_steps, the folder.
+
+    Raises:
+        FileExistsError: the folder holds a run.
+        OSError: the folder cannot be made, or the corpus not read.
+        ValueError: the corpus is too short, or is no text.
+    """
+    settings = replace(
+        settings,
+        corpus=_place(settings.corpus),
+        threads=settings.threads or get_num_threads(),
+        decay_steps=settings.decay_steps or settings.steps,
+    )
+    text = read(settings)
+    if settings.prompt:
+        text.tokenizer.encode(settings.prompt)
+    settings = replace(settings, run=str(_new_folder(settings)))
+    job = Job(settings, text, callbacks)
+    _write_settings(settings)
+    return job
+
+
+def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: tuple[Callback, ...] = ()) -> Job:
+    """The run in a folder, as it was at its newest checkpoint.
+
+    Args:
+        run: the folder.
+        changes: settings that are to differ from now on; only those in ``FREE`` may.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint, or the corpus has gone.
+        CheckpointError: the checkpoint is damaged.
+        SettingsError: a change that would make it another run.
+        ValueError: the corpus is another than it was.
+    """
+    extra = _described(RunFolder(run).load(), run)
+    settings = _changed(Settings.from_dict(extra["settings"]), changes)
+    settings = replace(settings, run=os.fspath(run), corpus=_place(settings.corpus))
+    text = read(settings)
+    if text.identity != extra["corpus"]:
+        raise ValueError(
+            f"the corpus {settings.corpus} is another than the run began with: it has "
+            f"{text.identity['characters']} characters now, and had {extra['corpus']['characters']}"
+            + (", or others; another Python carries another documentation" if settings.corpus in CORPORA else "")
+        )
+    job = Job(settings, text, callbacks)
+    current = job.trainer.extra
+    job.trainer.resume()
+    job.trainer.extra = current
+    _write_settings(settings)
+    return job
+
+
+def load(run: str | os.PathLike[str]) -> tuple[GPT, CharTokenizer, Settings]:
+    """The model of a run as its newest checkpoint has it, ready to write; its tokenizer, and its settings.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+        CheckpointError: it is damaged, or another job's.
+    """
+    state = RunFolder(run).load()
+    extra = _described(state, run)
+    settings = Settings.from_dict(extra["settings"])
+    tokenizer = CharTokenizer.from_json(extra["tokenizer"])
+    set_num_threads(settings.threads or get_num_threads())
+    model = GPT(_config(settings, tokenizer))
+    model.load_state_dict(state["model"])
+    return model, tokenizer, settings
+
+
+def write(
+    model: GPT, tokenizer: CharTokenizer, prompt: str, tokens: int, temperature: float, top_k: int, seed: int
+) -> str:
+    """The prompt, and so many characters that the model goes on with; an empty prompt is a new line that is not shown.
+
+    The random numbers are drawn from ``seed``, and the default generator is left as it was.
+
+    Raises:
+        ValueError: a character of the prompt is unknown to the tokenizer; says which.
+    """
+    silent = "\n" if "\n" in tokenizer.alphabet else tokenizer.alphabet[0]
+    ids = tokenizer.encode(prompt or silent)
+    before = random.state_dict()
+    random.manual_seed(seed)
+    try:
+        written = model.generate(ids[None], tokens, temperature=temperature, top_k=top_k or None)[0]
+    finally:
+        random.load_state_dict(before)
+    return tokenizer.decode(written if prompt else written[1:])
+
+
+def read(settings: Settings) -> Text:
+    """The settings' corpus, split and counted.
+
+    Raises:
+        OSError, ValueError: it cannot be read, is no text, or too short.
+    """
+    text = read_corpus(settings.corpus)
+    tokenizer = CharTokenizer.from_text(text)
+    train, kept = split(tokenizer.encode(text), settings.held_out, settings.held_out_blocks)
+    held_out = unseen_windows(kept, train, settings.block_size)
+    x, y = held_out[:, :-1], held_out[:, 1:]
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return Text(
+        tokenizer,
+        train,
+        held_out,
+        identity={"characters": len(text), "sha256": digest},
+        baselines={
+            "unigram": Unigram(train, tokenizer.vocab_size).loss(y),
+            "bigram": Bigram(train, tokenizer.vocab_size).loss(x, y),
+        },
+    )
+
+
+def write_summary(job: Job, val_loss: float) -> Path:
+    """``summary.json``: what came of the run, for other programs to read."""
+    summary = {
+        "steps": job.trainer.step,
+        "tokens": job.trainer.tokens,
+        "parameters": job.model.num_params(),
+        "held_out_loss": val_loss,
+        **job.text.baselines,
+        "skipped_steps": job.optimizer.skipped,
+        "corpus": job.text.identity,
+    }
+    path = job.folder / "summary.json"
+    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _place(corpus: str) -> str:
+    """A corpus that is a file, with its whole path: a run may go on in another folder."""
+    return corpus if corpus in CORPORA or not os.path.exists(corpus) else os.path.abspath(corpus)
+
+
+def _config(settings: Settings, tokenizer: CharTokenizer) -> GPTConfig:
+    names = {field.name for field in fields(GPTConfig)} & set(settings.to_dict())
+    return GPTConfig(vocab_size=tokenizer.vocab_size, **{name: getattr(settings, name) for name in sorted(names)})
+
+
+def _schedule(settings: Settings) -> Schedule:
+    total = settings.decay_steps or settings.steps
+    warmup = int(settings.warmup_ratio * total)
+    floor = settings.lr * settings.min_lr_ratio
+    after: dict[str, Schedule] = {
+        "constant": Constant(settings.lr),
+        "linear": Linear(settings.lr, floor, total - warmup),
+        "cosine": Cosine(settings.lr, total - warmup, floor),
+    }
+    return Warmup(warmup, after[settings.schedule])
+
+
+def _new_folder(settings: Settings) -> Path:
+    """The folder that the settings name, or the first that is free; made."""
+    if settings.run:
+        folder = Path(settings.run)
+        if RunFolder(folder).is_used:
+            raise FileExistsError(
+                f"{folder} holds a run already: go on with it by --resume {folder}, or name another folder by --run"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    name, number = Path(settings.corpus).stem, 1
+    while True:
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _write_settings(settings: Settings) -> None:
+    (Path(settings.run) / "settings.toml").write_text(settings.to_toml(), encoding="utf-8")
+
+
+def _described(state: Mapping[str, Any], run: str | os.PathLike[str]) -> dict[str, Any]:
+    extra = state.get("extra", {})
+    if not {"settings", "tokenizer", "corpus"} <= set(extra):
+        raise checkpoint.CheckpointError(
+            f"{run} is a run of a script of its own, not of gdengine train: use Trainer.resume() in that script"
+        )
+    return extra
+
+
+def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    before = settings.to_dict()
+    wrong = [name for name, value in changes.items() if name not in FREE and value != before[name]]
+    if wrong:
+        told = ", ".join(f"{name} = {changes[name]!r} (was {before[name]!r})" for name in wrong)
+        raise SettingsError(
+            f"a run goes on with what it began with, and cannot take {told}; start a new one, or change only "
+            + ", ".join(FREE)
+        )
+    return Settings.from_dict({**before, **changes})

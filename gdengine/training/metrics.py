@@ -1,0 +1,77 @@
+"""What a run measured, one JSON object a line."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class JsonLines:
+    """A file of JSON objects, a line each, to which lines are added; a line can be read by others once it is written.
+
+    Args:
+        path: the file; it goes on after the lines that it has.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Add a line. A number that is not finite becomes ``null``: JSON has no other word for it."""
+        line = json.dumps({key: _finite(value) for key, value in record.items()})
+        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
+
+    def sync(self) -> None:
+        """Return when the lines are on the disk, where a power cut leaves them."""
+        with open(self.path, "ab") as file:
+            os.fsync(file.fileno())
+
+
+def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The objects of a `JsonLines` file; nothing if there is no file. A last line that was cut off is left out.
+
+    Raises:
+        ValueError: another line is no JSON object; says which.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(_whole_lines(path), 1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number} is not JSON: {error}") from None
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}, line {number} is not a JSON object: {line[:40]!r}")
+        records.append(record)
+    return records
+
+
+def cut_lines(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
+    """Cut the file to what a run had written when it went on from ``step``, and return that.
+
+    What goes: a line that was cut off, lines of later steps, and the closing line (``"final": true``) of a run that had
+    come to its end and now goes on.
+    """
+    path = Path(path)
+    kept, size = [], 0
+    for record, line in zip(read_lines(path), _whole_lines(path) if path.exists() else [], strict=True):
+        if record.get("step", 0) > step or record.get("final"):
+            break
+        kept.append(record)
+        size += len(line)
+    if path.exists():
+        os.truncate(path, size)
+    return kept
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,65 @@
+"""What this installation of gdengine is made of, for people who ask, and for those who answer them."""
+
+import importlib.metadata
+import importlib.util
+import pkgutil
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__, cuda, kernels
+from ..kernels import dispatch
+from ..kernels.threads import available_cores, get_num_threads
+
+_PACKAGES = ("numpy", "numba", "ml_dtypes", "safetensors", "cupy", "matplotlib")
+
+
+def environment() -> Iterator[tuple[str, str]]:
+    """Names and values: versions, devices, threads, BLAS, and which kernels are in use and why."""
+    yield "gdengine", f"{__version__} in {Path(__file__).resolve().parent.parent}"
+    yield "Python", f"{platform.python_version()} on {platform.platform()}"
+    for name in _PACKAGES:
+        yield name, _version(name)
+    yield "CPU", f"{_cpu()}, {available_cores()} cores for this process"
+    yield "GPU", "yes" if cuda.is_available() else f"none: {cuda.why_not()}"
+    yield "threads", str(get_num_threads())
+    yield "BLAS", _blas()
+    fused = ", ".join(_fused())
+    if dispatch.choice() == "fused":
+        yield "kernels", f"fused, compiled by Numba: {fused}"
+        yield "cache", _cache()
+    else:
+        yield "kernels", f"NumPy reference, as {dispatch.why_reference()}"
+
+
+def _version(package: str) -> str:
+    names = importlib.metadata.packages_distributions().get(package)
+    return importlib.metadata.version(names[0]) if names else "not installed"
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _blas() -> str:
+    config = np.show_config(mode="dicts")
+    blas = config["Build Dependencies"]["blas"] if isinstance(config, dict) else {}
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+
+
+def _fused() -> list[str]:
+    operations = [module.name for module in pkgutil.iter_modules(kernels.__path__) if module.ispkg]
+    return [name for name in operations if importlib.util.find_spec(f"{kernels.__name__}.{name}.cpu")]
+
+
+def _cache() -> str:
+    from ..kernels.common.cache import folder
+
+    return str(folder() or "none can be written: every run compiles anew")

@@ -1,0 +1,258 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import gdengine as gd
+from gdengine.cli import main
+from gdengine.training import Settings, read_lines
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    *("--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16", "--batch-size", "4"),
+    *("--dropout", "0.1", "--steps", "20", "--eval-every", "10", "--sample-tokens", "30"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_after():
+    before = gd.get_num_threads()
+    yield
+    gd.set_num_threads(before)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A small text file, of numbered lines none of which comes twice."""
+    path = tmp_path / "some text.txt"
+    path.write_text("".join(f"Line {i}: {i * i} is the square of {i}.\n" for i in range(300)))
+    return path
+
+
+@pytest.fixture
+def gdengine(tmp_path, monkeypatch):
+    """A function that runs a command in an empty folder, and wants it to end with ``code``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(main, [str(a) for a in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return result.output
+
+    return run
+
+
+def test_help_names_every_setting(gdengine):
+    output = gdengine("train", "--help")
+    for name in Settings().to_dict():
+        assert f"--{name.replace('_', '-')} " in output
+    for title in ("Data:", "Model:", "Optimizer:", "Schedule:", "Training:", "Sample:", "Run:"):
+        assert title in output
+
+
+def test_help_is_there_at_once():
+    program = "import sys; from gdengine.cli import main; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"numba", "matplotlib", "safetensors", "tqdm", "scipy"} & set(modules)
+
+
+def test_train_sample_resume(gdengine, corpus, tmp_path):
+    output = gdengine("train", "--corpus", corpus, "--no-plots", *TINY)
+    folder = Path("runs") / "some text"
+    assert "300 lines" not in output
+    assert re.search(r"GPT with [\d,]+ parameters: 1 layers, 2 heads, width 16, context 16", output)
+    assert "step     20 · held-out loss" in output
+    assert re.search(r"bigram model +\d\.\d{4}", output)
+    assert re.search(r"unigram model +\d\.\d{4}", output)
+    assert f"gdengine sample '{folder}' --prompt Line" in output
+    assert sorted(os.listdir(folder)) == [
+        "checkpoints", "metrics.jsonl", "sample.txt", "settings.toml", "summary.json", "timings.jsonl"
+    ]  # fmt: skip
+    settings = Settings.from_toml(folder / "settings.toml")
+    assert settings.corpus == str(corpus)
+    assert settings.decay_steps == settings.steps == 20
+    assert settings.threads == gd.get_num_threads()
+    assert len((folder / "sample.txt").read_text()) == 31
+
+    written = [gdengine("sample", folder, "--prompt", "Line 1", "--tokens", 20, "--seed", seed) for seed in (1, 1, 2)]
+    assert written[0] == written[1] != written[2]
+    assert all(text.startswith("Line 1") and len(text) == 27 for text in written)
+    assert gdengine("sample", folder, "--tokens", 5, "--top-k", 1, "--temperature", 0)
+
+    assert "has done its 20 steps" in gdengine("train", "--resume", folder, code=1)
+    output = gdengine("train", "--resume", folder, "--steps", 25, "--sample-tokens", 0)
+    assert "falls until step 20" in output
+    records = read_lines(folder / "metrics.jsonl")
+    assert [r["step"] for r in records] == [*range(26), 25]
+    assert records[24]["lr"] == pytest.approx(3e-4)
+    assert Settings.from_toml(folder / "settings.toml").steps == 25
+
+
+def test_runs_are_numbered(gdengine, corpus):
+    arguments = ("train", "--corpus", corpus, "--no-plots", *TINY, "--steps", 1, "--sample-tokens", 0)
+    for _ in range(3):
+        gdengine(*arguments)
+    assert sorted(os.listdir("runs")) == ["some text", "some text-2", "some text-3"]
+    gdengine(*arguments, "--run", "mine")
+    assert "mine holds a run already" in gdengine(*arguments, "--run", "mine", code=1)
+
+
+def test_pictures_are_drawn(gdengine, corpus):
+    pytest.importorskip("matplotlib", reason="pictures are an extra")
+    gdengine("train", "--corpus", corpus, "--run", "mine", *TINY)
+    for name in ("loss.png", "lr.png"):
+        assert (Path("mine") / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_it_says_how_to_get_it(gdengine, corpus, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    output = gdengine("train", "--corpus", corpus, "--run", "mine", *TINY)
+    assert "pip install 'gdengine[plots]'" in output
+    assert not (Path("mine") / "loss.png").exists()
+
+
+def test_settings_of_a_run_make_the_same_run(gdengine, corpus):
+    gdengine("train", "--corpus", corpus, "--run", "one", "--no-plots", *TINY)
+    gdengine("train", "--config", Path("one") / "settings.toml", "--run", "two")
+    assert (Path("one") / "metrics.jsonl").read_bytes() == (Path("two") / "metrics.jsonl").read_bytes()
+    one, two = (tomllib.loads((Path(name) / "settings.toml").read_text()) for name in ("one", "two"))
+    assert (one.pop("run"), two.pop("run")) == ({"run": "one", "plots": False}, {"run": "two", "plots": False})
+    assert one == two
+
+
+def test_options_override_the_file(gdengine, corpus):
+    Path("a.toml").write_text(f"[data]\ncorpus = '{corpus}'\n[training]\nsteps = 5\nseed = 3\n[run]\nplots = false\n")
+    gdengine("train", "--config", "a.toml", "--run", "mine", *TINY, "--steps", 2)
+    settings = Settings.from_toml(Path("mine") / "settings.toml")
+    assert (settings.steps, settings.seed, settings.corpus) == (2, 3, str(corpus))
+
+
+def test_a_run_that_moved_goes_on(gdengine, corpus):
+    gdengine("train", "--corpus", corpus, "--run", "here", "--no-plots", *TINY)
+    os.rename("here", "there")
+    os.rename(corpus, "moved.txt")
+    assert "there is no file" in gdengine("train", "--resume", "there", "--steps", 22, code=1)
+    gdengine("train", "--resume", "there", "--steps", 22, "--corpus", "moved.txt")
+    settings = Settings.from_toml(Path("there") / "settings.toml")
+    assert (settings.run, settings.corpus) == ("there", os.path.abspath("moved.txt"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--steps", "0"], 2, "steps must be 1 or more, got 0"),
+        (["--steps", "x"], 2, "'x' is not a valid integer"),
+        (["--n-layers", "3"], 2, "Did you mean"),
+        (["--n-embd", "31"], 2, "n_embd must be a multiple of n_head"),
+        (["--config", "none.toml"], 2, "none.toml cannot be read"),
+        (["--corpus", "none.txt"], 1, "there is no file 'none.txt', and the corpora that come along are: python_docs"),
+        (["--corpus", "."], 1, "is a folder"),
+        (["--block-size", "9999"], 1, "smaller block_size"),
+        (["--prompt", "ß"], 1, "'ß' (U+00DF) not among them"),
+        (["--resume", "none"], 1, "there is no checkpoint in none"),
+        (["--run", "some text.txt"], 1, "some text.txt"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_message(gdengine, corpus, arguments, code, message):
+    before = sorted(os.listdir())
+    output = gdengine("train", "--corpus", corpus, *TINY, *arguments, code=code)
+    assert message in " ".join(output.split())
+    assert sorted(os.listdir()) == before
+
+
+@pytest.fixture
+def tiny_run(gdengine, corpus):
+    gdengine("train", "--corpus", corpus, "--run", "mine", "--no-plots", *TINY, "--steps", 3, "--sample-tokens", 0)
+    return Path("mine")
+
+
+def test_a_change_that_makes_it_another_run_is_refused(gdengine, tiny_run):
+    before = (tiny_run / "settings.toml").read_bytes()
+    output = gdengine("train", "--resume", tiny_run, "--steps", 9, "--lr", 0.5, "--n-embd", 32, code=2)
+    assert "cannot take lr = 0.5 (was 0.003), n_embd = 32 (was 16); start" in " ".join(output.split())
+    assert (tiny_run / "settings.toml").read_bytes() == before
+
+
+def test_another_corpus_is_refused(gdengine, tiny_run, corpus):
+    corpus.write_text(corpus.read_text().replace("square", "SQUARE"))
+    assert "is another than the run began with" in gdengine("train", "--resume", tiny_run, "--steps", 9, code=1)
+
+
+def test_a_damaged_checkpoint_is_refused(gdengine, tiny_run):
+    path = tiny_run / "checkpoints" / "00000003.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    for command in (["train", "--steps", "9", "--resume"], ["sample"]):
+        assert "is not a whole safetensors file" in gdengine(*command, tiny_run, code=1)
+
+
+def test_sample_says_what_is_wrong(gdengine, tiny_run):
+    assert "'ß' (U+00DF) not among them" in gdengine("sample", tiny_run, "--prompt", "ß", code=1)
+    assert "no checkpoint" in gdengine("sample", "none", code=1)
+    assert "temperature" in gdengine("sample", tiny_run, "--temperature", "-1", code=2)
+
+
+def test_the_run_of_a_script_is_not_the_commands(gdengine, tmp_path):
+    from gdengine import nn, optim
+    from gdengine.functional import cross_entropy
+    from gdengine.training import Trainer
+
+    model = nn.Linear(2, 3)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    Trainer(model, optimizer, cross_entropy, [([[0.0, 1.0]], [1])], run="script", progress=False).fit(1)
+    assert "a script of its own" in gdengine("sample", "script", code=1)
+
+
+def test_info(gdengine):
+    output = gdengine("info")
+    for name in ("gdengine", "Python", "numpy", "numba", "cupy", "CPU", "GPU", "threads", "BLAS", "kernels"):
+        assert re.search(rf"^{name} +\S", output, re.MULTILINE)
+
+
+def test_python_m_and_version():
+    result = subprocess.run(
+        [sys.executable, "-m", "gdengine", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert gd.__version__ in result.stdout
+
+
+def test_ctrl_c_stops_with_a_checkpoint_and_says_how_to_go_on(gdengine, corpus, tmp_path):
+    arguments = ["train", "--corpus", str(corpus), "--no-plots", *TINY, "--decay-steps", "40"]
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gdengine", *arguments, "--run", str(broken), "--steps", "1000000"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        metrics, deadline = broken / "metrics.jsonl", time.monotonic() + 120
+        while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 4):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Ctrl-C again stops at once" in err
+    assert "Traceback" not in err
+    step = int(re.search(r"Stopped after step (\d+), with a checkpoint", out)[1])
+    assert f"gdengine train --resume {broken}" in out
+    assert [r["step"] for r in read_lines(metrics)] == list(range(step + 1))
+    assert [path.name for path in (broken / "checkpoints").iterdir()] == [f"{step:08d}.safetensors"]
+
+    gdengine("train", "--resume", broken, "--steps", step + 10)
+    gdengine(*arguments, "--run", whole, "--steps", step + 10)
+    assert metrics.read_bytes() == (whole / "metrics.jsonl").read_bytes()
