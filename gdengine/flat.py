@@ -75,6 +75,13 @@ class Flat:
         """Another number after every change of θ (a step, a load, an edit): what derives from θ is then out of date."""
         return sum(segment.tensor._version.n for segment in self.segments)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            "an optimizer is neither copied nor pickled, and a model that is in one not pickled: the parameters are "
+            "views of one vector, which copies would not be. Save model.state_dict() and optimizer.state_dict(); to "
+            "copy, make an optimizer for copy.deepcopy(model) and load the state into it"
+        )
+
     def add_state(self, *names: str) -> None:
         """A zero vector like θ for each name."""
         for name in names:

@@ -37,7 +37,7 @@ mode = _Mode()
 _numbers = count()
 
 
-class set_grad_enabled(ContextDecorator):
+class _Recording(ContextDecorator):
     """Record (or do not) what runs inside: a context manager, and a function's decorator. Threads are independent."""
 
     def __init__(self, enabled: bool):
@@ -58,18 +58,35 @@ class set_grad_enabled(ContextDecorator):
         mode.enabled = mode.before.pop()
 
 
-class no_grad(set_grad_enabled):
+class no_grad(_Recording):
     """Nothing that runs inside is recorded: for evaluation, and for changing parameters by hand."""
 
     def __init__(self) -> None:
         super().__init__(False)
 
 
-class enable_grad(set_grad_enabled):
+class enable_grad(_Recording):
     """What runs inside is recorded, also within a `no_grad`."""
 
     def __init__(self) -> None:
         super().__init__(True)
+
+
+class set_grad_enabled(_Recording):
+    """Record from here on (or do not): for good as a statement, to the end of the block or function otherwise."""
+
+    def __init__(self, enabled: bool):
+        super().__init__(enabled)
+        self._before = mode.enabled
+        mode.enabled = enabled
+
+    def __call__(self, function: Anything) -> Anything:
+        mode.enabled = self._before
+        return _Recording(self.enabled)(function)
+
+    def __enter__(self) -> None:
+        mode.before.append(self._before)
+        mode.enabled = self.enabled
 
 
 def is_grad_enabled() -> bool:

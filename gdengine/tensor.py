@@ -313,6 +313,18 @@ class Tensor:
             out._version.n += 1
         return result
 
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions of whole arrays: the differentiable one where there is one, as with `__array_ufunc__`."""
+        ours = F.ARRAY_FUNCTIONS.get(function.__name__)
+        if ours is not None and "out" not in kwargs:
+            return ours(*args, **kwargs)
+        if any(x.requires_grad for x in _tensors_in((*args, *kwargs.values()))):
+            raise TypeError(
+                f"np.{function.__name__} would lose the gradient of its argument: use gdengine.functional, "
+                "or x.detach() where no gradient is wanted"
+            )
+        return function(*_as_arrays(args), **{name: _as_arrays(value) for name, value in kwargs.items()})
+
     def __float__(self) -> float:
         return float(self.item())
 
@@ -328,9 +340,7 @@ class Tensor:
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(
-                f"the truth of a tensor of shape {self.shape} is ambiguous: use .any() or .all() of x.numpy()"
-            )
+            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous: use .any() or .all()")
         return bool(self._array.item())
 
     def __len__(self) -> int:
@@ -406,23 +416,34 @@ class Tensor:
         self._change(assign, value)
 
     def __iadd__(self, other: Any) -> "Tensor":
-        return self._change(lambda array, x: np.add(array, x, out=array, casting="same_kind"), other)
+        return self._update(F.add, np.add, other)
 
     def __isub__(self, other: Any) -> "Tensor":
-        return self._change(lambda array, x: np.subtract(array, x, out=array, casting="same_kind"), other)
+        return self._update(F.subtract, np.subtract, other)
 
     def __imul__(self, other: Any) -> "Tensor":
-        return self._change(lambda array, x: np.multiply(array, x, out=array, casting="same_kind"), other)
+        return self._update(F.multiply, np.multiply, other)
 
     def __itruediv__(self, other: Any) -> "Tensor":
-        return self._change(lambda array, x: np.true_divide(array, x, out=array, casting="same_kind"), other)
+        return self._update(F.divide, np.true_divide, other)
+
+    def _update(self, function: Callable[..., "Tensor"], ufunc: Any, other: Any) -> "Tensor":
+        """``x += y``: where it must be recorded, a new tensor that takes over the name x; else in place.
+
+        So ``loss += penalty`` does what it says, and ``p -= lr * p.grad`` under ``no_grad()`` too; a leaf that requires
+        a gradient is not replaced behind its owner's back.
+        """
+        on_tape = self._edge is not None or (isinstance(other, Tensor) and other.requires_grad)
+        if tape.mode.enabled and on_tape and not (self._edge is not None and self.is_leaf):
+            return function(self, other)
+        return self._change(lambda array, x: ufunc(array, x, out=array, casting="same_kind"), other)
 
     def _change(self, function: Callable[[Any, Any], Any], source: Any) -> "Tensor":
         """Change the array in place, which the tape does not record: refused where a gradient would go wrong by it."""
         if tape.mode.enabled and (self._edge is not None or (isinstance(source, Tensor) and source.requires_grad)):
             raise RuntimeError(
-                "a change in place is not recorded, so no gradient would pass through it: write x = x + y in place of "
-                "x += y, gd.where(…) in place of x[…] = y, or do it under gd.no_grad() if no gradient should pass"
+                "a change in place is not recorded, so no gradient would pass through it: write y = x + …, "
+                "gd.where(…) in place of x[…] = y, or do it under gd.no_grad() if no gradient should pass"
             )
         function(self._array, value_of(source))
         self._version.n += 1
@@ -495,6 +516,25 @@ class Tensor:
 
     def __ge__(self, other: Any) -> "Tensor":
         return compare(np.greater_equal, self, other)
+
+    def __and__(self, other: Any) -> "Tensor":
+        return compare(np.bitwise_and, self, other)
+
+    def __or__(self, other: Any) -> "Tensor":
+        return compare(np.bitwise_or, self, other)
+
+    def __invert__(self) -> "Tensor":
+        return wrap(~self._array)
+
+    def any(self) -> "Tensor":
+        """Whether an element is true: a bool tensor of no dimensions."""
+        return wrap(self._array.any())
+
+    def all(self) -> "Tensor":
+        """Whether every element is true: a bool tensor of no dimensions."""
+        return wrap(self._array.all())
+
+    __rand__, __ror__ = __and__, __or__
 
     __hash__ = object.__hash__
 
@@ -730,6 +770,22 @@ def is_floating(dtype: Any) -> bool:
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
+def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among an argument list, and in its lists and tuples."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors_in(value)
+
+
+def _as_arrays(value: Any) -> Any:
+    """A value with arrays in place of tensors, in lists and tuples too."""
+    if isinstance(value, list | tuple):
+        return type(value)([_as_arrays(part) for part in value])
+    return value._array if isinstance(value, Tensor) else value
+
+
 def compare(ufunc: Any, a: Any, b: Any) -> Tensor:
     """An elementwise comparison: a bool tensor, which no gradient passes."""
     return wrap(ufunc(value_of(a), value_of(b)))
@@ -749,7 +805,7 @@ def check_set_to_none(set_to_none: bool) -> None:
     """Raise unless gradients are to be forgotten: there is no zeroing in place."""
     if not set_to_none:
         raise ValueError(
-            "set_to_none=False is not offered: gradients are forgotten, never zeroed in place. For a gradient of zeros, "
+            "set_to_none=False is not offered: gradients are forgotten, never zeroed in place. For a gradient of zeros "
             "assign it: p.grad = np.zeros(p.shape, p.dtype)"
         )
 

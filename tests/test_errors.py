@@ -111,11 +111,11 @@ MISTAKES = {
     "a gradient for a constant": (lambda: setattr(gd.ones(3), "grad", np.ones(3)), RuntimeError, ["requires_grad_()"]),
     "data of another shape": (lambda: setattr(leaf(3), "data", np.ones(2)), ValueError, ["(3,)", "(2,)"]),
     # ---- in place
-    "in place on a leaf": (lambda: in_place(leaf(3)), RuntimeError, ["not recorded", "x = x + y", "gd.no_grad()"]),
-    "in place on a result": (lambda: in_place(leaf(3) * 2), RuntimeError, ["not recorded"]),
+    "in place on a leaf": (lambda: in_place(leaf(3)), RuntimeError, ["not recorded", "y = x + …", "gd.no_grad()"]),
+    "filling a result": (lambda: (leaf(3) * 2).fill_(1), RuntimeError, ["not recorded"]),
     "assigning into a leaf": (lambda: leaf(3).__setitem__(0, 1), RuntimeError, ["gd.where(…)"]),
-    "in place with what wants a gradient": (
-        lambda: in_place(gd.zeros(3), leaf(3)),
+    "assigning what wants a gradient": (
+        lambda: gd.zeros(3).copy_(leaf(3)),
         RuntimeError,
         ["no gradient would pass"],
     ),

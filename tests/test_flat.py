@@ -1,6 +1,8 @@
 """θ and g: where parameters lie, that they are views, that padding stays zero, and that versions tell of changes."""
 
+import copy
 import gc
+import pickle
 import weakref
 
 import numpy as np
@@ -227,6 +229,26 @@ def test_a_flat_does_not_keep_its_optimizer_alive_and_lets_go_of_parameters_with
     for p, value in zip(params, values, strict=True):
         np.testing.assert_array_equal(p.numpy(), value)
         assert p._leaf.flat is again.flats[0]
+
+
+def test_a_copy_that_would_not_train_is_refused():
+    model = nn.Linear(3, 2)
+    opt = optim.SGD(model, lr=0.1)
+    for spoil in (copy.deepcopy, copy.copy, pickle.dumps):
+        for thing in (opt.flats[0], *((opt, (model, opt)) if spoil is not copy.copy else ())):
+            with pytest.raises(TypeError, match=r"Save model.state_dict\(\) and optimizer.state_dict\(\)"):
+                spoil(thing)
+    with pytest.raises(TypeError, match="views of one vector"):
+        pickle.dumps(model)
+    assert copy.deepcopy(model).weight._leaf.flat is None
+
+
+def test_a_model_in_no_optimizer_pickles():
+    model = nn.Linear(3, 2)
+    again = pickle.loads(pickle.dumps(model))
+    for p, q in zip(model.parameters(), again.parameters(), strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+        assert q.requires_grad
 
 
 def test_no_parameters_is_an_empty_flat():

@@ -238,3 +238,31 @@ def test_numpys_tests_take_tensors():
     np.testing.assert_allclose(leaf(3), leaf(3).numpy())
     np.testing.assert_array_equal(leaf(3) * 2, leaf(3).numpy() * 2)
     assert np.allclose(leaf(3).detach(), leaf(3).numpy())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.concatenate([x, x[:1]]),
+        lambda x: np.stack([x, 2 * x], axis=1),
+        lambda x: np.where(np.ones((2, 3), bool), x, 0.0),
+        lambda x: np.sum(x, axis=1),
+        lambda x: np.mean(x, axis=0, keepdims=True),
+        lambda x: np.max(x, axis=1),
+        lambda x: np.reshape(x, (3, 2)),
+        lambda x: np.transpose(x),
+    ],
+)
+def test_numpys_array_functions_keep_the_gradient(function):
+    values = np.arange(6.0).reshape(2, 3)
+    y = function(gd.tensor(values, requires_grad=True))
+    assert isinstance(y, gd.Tensor)
+    assert y.requires_grad
+    np.testing.assert_array_equal(y.detach().numpy(), function(values))
+
+
+def test_numpys_other_array_functions_refuse_to_lose_a_gradient():
+    x = gd.ones(3, requires_grad=True)
+    with pytest.raises(TypeError, match=r"np\.cumsum would lose the gradient"):
+        np.cumsum(x)
+    np.testing.assert_array_equal(np.cumsum(x.detach()), [1, 2, 3])

@@ -753,3 +753,22 @@ def test_nothing_is_kept_under_no_grad():
         del y
     assert array() is None
     assert z.is_leaf
+
+
+def test_set_grad_enabled_as_a_statement_and_as_a_decorator():
+    try:
+        gd.set_grad_enabled(False)
+        assert not gd.is_grad_enabled()
+        with gd.set_grad_enabled(True):
+            assert gd.is_grad_enabled()
+        assert not gd.is_grad_enabled()
+    finally:
+        gd.set_grad_enabled(True)
+
+    @gd.set_grad_enabled(False)
+    def inside():
+        return gd.is_grad_enabled()
+
+    assert gd.is_grad_enabled()
+    assert not inside()
+    assert gd.is_grad_enabled()

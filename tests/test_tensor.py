@@ -292,3 +292,30 @@ def test_a_parameter():
     frozen.requires_grad = True
     assert not (p * 2).is_leaf
     assert type(p * 2) is gd.Tensor
+
+
+def test_augmented_assignment_is_recorded_on_results_and_in_place_elsewhere():
+    x = gd.tensor([1.0, 2.0], requires_grad=True)
+    total = gd.zeros(())
+    before = total
+    for _ in range(3):
+        total += (x * x).sum()
+    assert before.item() == 0
+    total -= x.sum()
+    total *= 2
+    total /= 4
+    total.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), (6 * x.numpy() - 1) / 2)
+    with gd.no_grad():
+        same = x
+        x -= 0.5
+    assert same is x
+    np.testing.assert_array_equal(x.numpy(), [0.5, 1.5])
+
+
+def test_masks_combine():
+    x = gd.tensor([-1.0, 0.0, 2.0])
+    np.testing.assert_array_equal(((x > 0) | (x < 0)).numpy(), [True, False, True])
+    np.testing.assert_array_equal(((x > 0) & ~(x > 1)).numpy(), [False, False, False])
+    assert (x > 1).any()
+    assert not (x > 1).all()

@@ -10,11 +10,12 @@ _PASSAGE = 40
 
 
 def python_docs() -> str:
-    """The English documentation that this Python carries (`pydoc_data.topics`), about 380,000 characters.
+    """The English documentation that this Python carries (`pydoc_data.topics`), each passage once.
 
-    The topics overlap: "with", whole, is also a part of "compound", and so a fifth of the 465,000 characters stands
-    there twice, and a model would be tested on what it was trained on. So a paragraph that came before, word for word
-    but for spaces and line ends, is left out. Topics in the order of their names: the same Python, the same text.
+    The topics overlap: "with", whole, is also a part of "compound", so that a fifth of the text stands there twice,
+    and a model would be tested on what it was trained on. A paragraph that came before, word for word but for spaces
+    and line ends, is left out: of 465,000 characters in Python 3.11, 377,000 stay; of 511,000 in Python 3.13, 419,000.
+    Topics come in the order of their names: the same Python, the same text.
 
     Raises:
         FileNotFoundError: this Python was installed without `pydoc_data`.

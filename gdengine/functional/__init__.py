@@ -52,6 +52,22 @@ UFUNCS: dict[str, Callable[..., Tensor]] = {
     "tanh": tanh,
 }
 
+# NumPy's functions of whole arrays, with NumPy's arguments.
+ARRAY_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "amax": lambda x, axis=None, keepdims=False: max(x, axis=axis, keepdims=keepdims),
+    "amin": lambda x, axis=None, keepdims=False: min(x, axis=axis, keepdims=keepdims),
+    "argmax": lambda x, axis=None, keepdims=False: argmax(x, axis, keepdims),
+    "concatenate": lambda tensors, axis=0: cat(tensors, axis),
+    "max": lambda x, axis=None, keepdims=False: max(x, axis=axis, keepdims=keepdims),
+    "mean": lambda x, axis=None, keepdims=False: mean(x, axis=axis, keepdims=keepdims),
+    "min": lambda x, axis=None, keepdims=False: min(x, axis=axis, keepdims=keepdims),
+    "reshape": lambda x, shape: reshape(x, shape),
+    "stack": lambda tensors, axis=0: stack(tensors, axis),
+    "sum": lambda x, axis=None, keepdims=False: sum(x, axis=axis, keepdims=keepdims),
+    "transpose": lambda x, axes=None: transpose(x) if axes is None else permute(x, axes),
+    "where": lambda condition, a, b: where(condition, a, b),
+}
+
 __all__ = [
     "absolute",
     "add",

@@ -26,6 +26,7 @@ FREE = (
     *("steps", "eval_every", "checkpoint_every", "threads", "corpus", "run", "plots"),
     *("prompt", "sample_tokens", "temperature", "top_k"),
 )
+DECIDED = ("threads", "decay_steps")  # 0 says "as it comes", which was decided when the run began
 
 
 @dataclass(frozen=True)
@@ -305,6 +306,7 @@ def _described(state: Mapping[str, Any], run: str | os.PathLike[str]) -> dict[st
 
 def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     before = settings.to_dict()
+    changes = {name: value for name, value in changes.items() if value != 0 or name not in DECIDED}
     wrong = [name for name, value in changes.items() if name not in FREE and value != before[name]]
     if wrong:
         told = ", ".join(f"{name} = {changes[name]!r} (was {before[name]!r})" for name in wrong)

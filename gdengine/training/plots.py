@@ -38,7 +38,7 @@ def draw_loss(
     if len(steps):
         axes.plot(steps, losses, color=_GREY, linewidth=0.6, alpha=0.6, label="training batch")
         axes.plot(
-            steps, smoothed(losses, max(1, len(losses) // 40)), color=_BLUE, linewidth=1.8, label="training, smoothed"
+            steps, smoothed(losses, max(1, len(losses) // 50)), color=_BLUE, linewidth=1.8, label="training, smoothed"
         )
     at, values = _column(history, "val_loss")
     if len(at):
@@ -68,12 +68,17 @@ def draw_lr(history: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) 
 
 
 def smoothed(values: np.ndarray, reach: int) -> np.ndarray:
-    """The mean of each value and up to ``reach`` neighbours on each side, fewer at the ends; what is NaN left out."""
+    """The mean of each value and ``reach`` neighbours on each side, what is NaN left out.
+
+    Near the beginning, where a loss falls steeply, only as many on either side as there are before it; at the end,
+    those that there are.
+    """
     known = np.isfinite(values)
     sums = np.concatenate(([0.0], np.cumsum(np.where(known, values, 0.0))))
     counts = np.concatenate(([0], np.cumsum(known)))
     here = np.arange(len(values))
-    low, high = np.maximum(here - reach, 0), np.minimum(here + reach + 1, len(values))
+    reaches = np.minimum(here, reach)
+    low, high = here - reaches, np.minimum(here + reaches + 1, len(values))
     number = counts[high] - counts[low]
     return np.where(number > 0, (sums[high] - sums[low]) / np.maximum(number, 1), np.nan)
 

@@ -50,7 +50,7 @@ class Settings:
     dropout: float = _setting("model", 0.0, "share of activations dropped in training", _SHARE)
     bias: bool = _setting("model", True, "biases in linear layers and layer norms")
 
-    lr: float = _setting("optimizer", 3e-3, "learning rate at its highest", _ABOVE_ZERO)
+    lr: float = _setting("optimizer", 4e-3, "learning rate at its highest", _ABOVE_ZERO)
     beta1: float = _setting("optimizer", 0.9, "AdamW: decay of the mean gradient", _SHARE)
     beta2: float = _setting("optimizer", 0.95, "AdamW: decay of the mean squared gradient", _SHARE)
     eps: float = _setting("optimizer", 1e-8, "AdamW: added to the root of the mean square", _ABOVE_ZERO)
@@ -66,7 +66,7 @@ class Settings:
     min_lr_ratio: float = _setting("schedule", 0.1, "share of lr at which it ends", _FROM_0_TO_1)
     decay_steps: int = _setting("schedule", 0, "step at which lr has fallen; 0: steps, as the run begins", _at_least(0))
 
-    steps: int = _setting("training", 2000, "updates of the parameters, in all", _at_least(1))
+    steps: int = _setting("training", 1600, "updates of the parameters, in all", _at_least(1))
     eval_every: int = _setting("training", 200, "steps from one evaluation to the next; 0: at the end", _at_least(0))
     checkpoint_every: int = _setting(
         "training", 500, "steps from one checkpoint to the next; 0: at the end", _at_least(0)

@@ -23,6 +23,8 @@ def forward(
     ((b·H + h)·T + t)·S + s of that call, as in the contract of `gdengine.kernels.dropout`. The memory of ``o`` is laid
     out ``(B, T, H, D)``: swapping its axes 1 and 2 and joining the last two costs no copy.
     """
+    if causal and q.shape[2] != k.shape[2]:
+        raise ValueError(f"causal attention wants as many queries as keys, got q {q.shape} and k {k.shape}")
     return select(__name__, q).forward(q, k, v, causal=causal, scale=scale, dropout=dropout)
 
 

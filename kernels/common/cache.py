@@ -2,7 +2,7 @@
 
 Numba's own cache looks only at the file that a function stands in, and would go on serving a kernel compiled with an
 older version of what it calls from another file. Here every kernel's stamp covers the sources of all of them. Loading
-what a training step needs takes about 1 s; compiling it takes about 20 s.
+all kernels takes 0.4 s, compiling them takes 18 s.
 """
 
 import contextlib

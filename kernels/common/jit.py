@@ -95,12 +95,20 @@ def prepare() -> None:
 
     OpenMP is asked for first: it starts a region in 2 µs, Numba's workqueue in 120 to 170. Where no OpenMP library is
     found, Numba takes the next layer.
+
+    Between regions a thread of GNU OpenMP spins for some milliseconds before it sleeps. On cores that others use too
+    that is ruinous: a GPT step of 40 ms took 1,000. Sleeping at once costs 50 µs for each region. 3,000 turns, about
+    60 µs, bridge the gaps between kernels: as fast as spinning on free cores, and 160 ms on crowded ones.
     """
     malloc.keep_freed_memory()
     if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
         numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-    if not blas.usable():  # then `numpy.matmul` brings threads of its own, and ours must not spin between regions
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" in os.environ:
+        return
+    if blas.usable():
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    else:  # then `numpy.matmul` brings threads of its own, which want the cores at once
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def _use_threads(n: int) -> None:

@@ -10,5 +10,5 @@ def forward(w, ids):
 def backward(dy, ids, *, out, accumulate=False):
     if not accumulate:
         out[...] = 0
-    np.add.at(out, ids.reshape(-1), dy.reshape(-1, out.shape[1]))
+    np.add.at(out, ids.reshape(-1), dy.reshape(ids.size, out.shape[1]))
     return out

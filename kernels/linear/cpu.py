@@ -47,7 +47,7 @@ def backward_input(dy, w, *, out=None, accumulate=False):
     (m, n), k = dy.shape, w.shape[1]
     dy, w = ready(dy, (m, n), "dy"), ready(w, (n, k), "w")
     dx = target(out, (m, k), "out")
-    _backward_input(pieces(m * n * k, PRODUCTS), dy, w, dx, bool(accumulate))
+    _backward_input(pieces(m * n * k, PRODUCTS), dy, w, dx, out is not None and bool(accumulate))
     return finish(dx, out)
 
 
@@ -57,14 +57,14 @@ def backward_weight(dy, x, *, out=None, accumulate=False):
     (m, n), k = dy.shape, x.shape[1]
     dy, x = ready(dy, (m, n), "dy"), ready(x, (m, k), "x")
     dw = target(out, (n, k), "out")
-    _backward_weight(pieces(m * n * k, PRODUCTS), dy, x, dw, bool(accumulate))
+    _backward_weight(pieces(m * n * k, PRODUCTS), dy, x, dw, out is not None and bool(accumulate))
     return finish(dw, out)
 
 
 def backward_bias(dy, *, out=None, accumulate=False):
     dy = ready(dy, dy.shape, "dy")
     db = target(out, dy.shape[1:], "out")
-    _backward_bias(pieces(dy.size), dy, db, bool(accumulate))
+    _backward_bias(pieces(dy.size), dy, db, out is not None and bool(accumulate))
     return finish(db, out)
 
 

@@ -105,17 +105,22 @@ def linear_forward_bound(a: Arrays, out: Arrays) -> Arrays:
 
 
 def products(rows: str, columns: str) -> Callable[[], Iterator[Arrays]]:
-    """dY (M, N) with X (M, K) or W (N, K), into an array that is there, is added to, or is not given."""
+    """dY (M, N) with X (M, K) or W (N, K), into an array that is not given, is overwritten, or is added to."""
 
     def inputs() -> Iterator[Arrays]:
         for m, k, n in LINEAR:
             shapes = {"dy": (m, n), "x": (m, k), "w": (n, k)}
             result = (m, k) if columns == "w" else (n, k)
-            for out, accumulate in ((None, False), (numbers(*result, seed=5), False), (numbers(*result, seed=5), True)):
+            for out, accumulate in outputs(numbers(*result, seed=5)):
                 operands = {name: numbers(*shapes[name], seed=i) for i, name in enumerate((rows, columns))}
                 yield {**operands, "out": out, "accumulate": accumulate}
 
     return inputs
+
+
+def outputs(array: Any) -> tuple[tuple[Any, bool], ...]:
+    """``out`` and ``accumulate``: without an array there is nothing to add to."""
+    return (None, False), (None, True), (array, False), (array, True)
 
 
 def into(function: Any, a: Arrays) -> Arrays:
@@ -125,7 +130,7 @@ def into(function: Any, a: Arrays) -> Arrays:
 
 
 def held(a: Arrays) -> Any:
-    return np.abs(a["before"]) if a["accumulate"] else 0
+    return np.abs(a["before"]) if a["accumulate"] and a["out"] is not None else 0
 
 
 CHECKS["linear.forward"] = Check(linear_forward, linear_forward_call, linear_forward_bound)
@@ -143,7 +148,7 @@ CHECKS["linear.backward_weight"] = Check(
 
 def linear_bias() -> Iterator[Arrays]:
     for m, n in ((1, 1), (1, 40), (7, 1), (63, 5), (64, 17), (65, 31), (129, 16), (0, 3), (3, 0), (700, 130)):
-        for out, accumulate in ((None, False), (numbers(n, seed=5), False), (numbers(n, seed=5), True)):
+        for out, accumulate in outputs(numbers(n, seed=5)):
             yield {"dy": numbers(m, n), "out": out, "accumulate": accumulate}
 
 
@@ -346,7 +351,7 @@ def cross_entropy_backward() -> Iterator[Arrays]:
     for a in cross_entropy_forward():
         m, v = a["logits"].shape
         lse = np.log(np.exp(a["logits"].astype(np.float64)).sum(axis=1)).astype(np.float32)
-        for out, accumulate in ((None, False), (numbers(m, v, seed=7), False), (numbers(m, v, seed=7), True)):
+        for out, accumulate in outputs(numbers(m, v, seed=7)):
             yield {**a, "dlosses": numbers(m, seed=2), "lse": lse, "out": out, "accumulate": accumulate}
 
 

