@@ -174,8 +174,8 @@ class GPT(nn.Module):
             IndexError: an id is out of the vocabulary.
         """
         ids = np.asarray(value_of(idx))
-        if ids.ndim != 2 or ids.shape[1] < 1:
-            raise ValueError(f"generate wants token ids of shape (batch, time) with time at least 1, got {ids.shape}")
+        if ids.ndim != 2 or not ids.size:
+            raise ValueError(f"generate wants token ids of shape (batch, time), each at least 1, got {ids.shape}")
         check_indices("generate", "idx", ids, self.config.vocab_size)
         if max_new_tokens < 0 or not temperature >= 0 or (top_k is not None and top_k < 1):
             raise ValueError(
@@ -215,8 +215,11 @@ class GPT(nn.Module):
 
     def _ids(self, idx: Any) -> Any:
         ids = np.asarray(value_of(idx))
-        if ids.ndim != 2:
-            raise ValueError(f"GPT wants token ids of shape (batch, time), got {ids.shape}: add an axis with ids[None]")
+        if ids.ndim != 2 or not ids.size:
+            raise ValueError(
+                f"GPT wants token ids of shape (batch, time), each at least 1, got {ids.shape}"
+                + (": add an axis with ids[None]" if ids.ndim == 1 else "")
+            )
         if ids.shape[1] > self.config.block_size:
             raise ValueError(
                 f"a sequence of {ids.shape[1]} tokens is longer than block_size={self.config.block_size}: "

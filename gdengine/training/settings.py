@@ -69,7 +69,7 @@ class Settings:
     steps: int = _setting("training", 1600, "updates of the parameters, in all", _at_least(1))
     eval_every: int = _setting("training", 200, "steps from one evaluation to the next; 0: at the end", _at_least(0))
     checkpoint_every: int = _setting(
-        "training", 500, "steps from one checkpoint to the next; 0: at the end", _at_least(0)
+        "training", 400, "steps from one checkpoint to the next; 0: at the end", _at_least(0)
     )
     seed: int = _setting("training", 0, "of initial weights, data order and dropout", _SEED)
     threads: int = _setting("training", 0, "CPU threads; 0: one for each core", _at_least(0))

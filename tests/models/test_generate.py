@@ -166,8 +166,9 @@ def test_float32_generates_too(model):
     ("arguments", "error", "says"),
     [
         (([0, 1], 5), ValueError, "token ids of shape .batch, time."),
-        (([[]], 5), ValueError, "time at least 1"),
-        ((np.zeros((2, 0), int), 5), ValueError, "time at least 1"),
+        (([[]], 5), ValueError, "each at least 1"),
+        ((np.zeros((2, 0), int), 5), ValueError, "each at least 1"),
+        ((np.zeros((0, 2), int), 5), ValueError, "each at least 1"),
         (([[0.5]], 5), TypeError, "wants integer idx"),
         (([[VOCABULARY]], 5), IndexError, "idx.* is 13, but idx must lie in 0 … 12"),
         (([[-1] + [0] * BLOCK], 5), IndexError, "is -1"),

@@ -162,6 +162,17 @@ def test_dropout_is_drawn_anew_and_repeats_with_the_seed():
     np.testing.assert_array_equal(model(ids).numpy(), model(ids).numpy())
 
 
+def test_dropout_stands_where_nanogpt_has_it():
+    """After the embeddings, and in every block on the attention's weights and after each of the two branches."""
+    model = GPT(GPTConfig(**SMALL, dropout=0.3))
+    ids = np.zeros((2, 8), np.int64)
+    before = gd.random.state_dict()["call"]
+    model(ids)
+    assert gd.random.state_dict()["call"] - before == 1 + 3 * 2
+    model.eval()(ids)
+    assert gd.random.state_dict()["call"] - before == 1 + 3 * 2
+
+
 def test_the_gradient_is_that_of_the_masks_drawn():
     """Along a random direction in θ, with the same masks at both ends, in float64.
 
@@ -191,7 +202,9 @@ def test_the_gradient_is_that_of_the_masks_drawn():
 @pytest.mark.parametrize(
     ("ids", "error", "says"),
     [
-        ([0, 1], ValueError, re.escape("(batch, time), got (2,): add an axis with ids[None]")),
+        ([0, 1], ValueError, re.escape("(batch, time), each at least 1, got (2,): add an axis with ids[None]")),
+        (np.zeros((3, 0), int), ValueError, re.escape("each at least 1, got (3, 0)")),
+        (np.zeros((0, 3), int), ValueError, re.escape("each at least 1, got (0, 3)")),
         (np.zeros((1, 9), int), ValueError, "a sequence of 9 tokens is longer than block_size=8"),
         ([[11]], IndexError, "11"),
         ([[-1]], IndexError, "-1"),
