@@ -1,0 +1,49 @@
+"""The sum of squares on the GPU: launches of global_norm.cu."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import runtime
+from ..common.chunks import Chunks, whole
+from ..common.device_arrays import ready, suffix
+
+SOURCE = runtime.Source(__file__, "global_norm.cu")
+BLOCKS = 8  # a multiprocessor
+
+
+def sum_of_squares(g):
+    g = ready(g, g.shape, "g")
+    total, _, _ = measure([(g, whole(g.size))])
+    return float(total[0])
+
+
+def measure(vectors: Sequence[tuple[Any, Chunks]], max_norm: float | None = None) -> tuple[Any, Any, Any]:
+    """The sum of squares over the chunks of several vectors, the clip factor and the finite check, without waiting.
+
+    Returns:
+        Arrays of the device with one element each: ``sum`` (float64), ``scale`` = min(1, max_norm/(√sum + 1e-6)), or 1
+        without max_norm (float32), and ``ok``, 1 where the sum is finite (int32).
+    """
+    grids = [runtime.blocks(chunks.count, 1, BLOCKS) if chunks.count else 0 for _, chunks in vectors]
+    empty = runtime.device().empty
+    partials = empty((max(1, sum(grids)),), np.float64)
+    first = 0
+    for (g, chunks), grid in zip(vectors, grids, strict=True):
+        if grid:
+            runtime.launch(
+                SOURCE[f"squares_{suffix(g, 'global_norm')}"],
+                grid=(grid,),
+                block=(256,),
+                arguments=(g, *chunks.arguments, partials[first : first + grid]),
+            )
+        first += grid
+    total, scale, ok = empty((1,), np.float64), empty((1,), np.float32), empty((1,), np.int32)
+    runtime.launch(
+        SOURCE["finish_norm"],
+        grid=(1,),
+        block=(256,),
+        arguments=(partials, first, 0.0 if max_norm is None else max_norm, total, scale, ok),
+    )
+    return total, scale, ok

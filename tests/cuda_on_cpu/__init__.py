@@ -1,0 +1,1 @@
+"""Runs the .cu files on the CPU: README.md says how."""
