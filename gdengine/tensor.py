@@ -1,5 +1,6 @@
 """Tensor: an array, its gradient, its place on the tape."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -179,6 +180,8 @@ class Tensor:
         if not wanted:
             raise ValueError("backward(inputs=[]) has nothing to compute: leave inputs out for every leaf")
         for number, tensor in enumerate(wanted):
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"inputs[{number}] is a {type(tensor).__name__}: only tensors have gradients")
             if tensor._leaf is None or not tensor.requires_grad:
                 raise ValueError(
                     f"inputs[{number}] (shape {tensor.shape}) is no leaf that requires a gradient: "
@@ -220,6 +223,10 @@ class Tensor:
         out = wrap(self._array)
         out._version = self._version
         return out
+
+    def contiguous(self) -> "Tensor":
+        """The same values in C order: itself where they are, else a copy; gradients pass through."""
+        return self if self._array.flags.c_contiguous else self.clone()
 
     def clone(self) -> "Tensor":
         """A copy; gradients pass through."""
@@ -311,16 +318,16 @@ class Tensor:
         result = getattr(ufunc, method)(*[x._array if isinstance(x, Tensor) else x for x in inputs], **kwargs)
         for out in changed:
             out._version.n += 1
-        return result
+        return changed[0] if changed and len(outs) == 1 else result
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """NumPy's functions of whole arrays: the differentiable one where there is one, as with `__array_ufunc__`."""
         ours = F.ARRAY_FUNCTIONS.get(function.__name__)
-        if ours is not None and "out" not in kwargs:
+        if ours is not None and _accepts(ours, args, kwargs):
             return ours(*args, **kwargs)
         if any(x.requires_grad for x in _tensors_in((*args, *kwargs.values()))):
             raise TypeError(
-                f"np.{function.__name__} would lose the gradient of its argument: use gdengine.functional, "
+                f"np.{function.__name__} with these arguments would lose the gradient: use gdengine.functional, "
                 "or x.detach() where no gradient is wanted"
             )
         return function(*_as_arrays(args), **{name: _as_arrays(value) for name, value in kwargs.items()})
@@ -768,6 +775,15 @@ def tensors_of(*values: Any) -> "tuple[Tensor, ...]":
 def is_floating(dtype: Any) -> bool:
     """Whether a gradient makes sense: a float dtype, bfloat16 (which NumPy calls a void type) among them."""
     return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def _accepts(function: Callable[..., Any], args: Any, kwargs: Any) -> bool:
+    """Whether a function can be called with these arguments."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:

@@ -319,3 +319,12 @@ def test_masks_combine():
     np.testing.assert_array_equal(((x > 0) & ~(x > 1)).numpy(), [False, False, False])
     assert (x > 1).any()
     assert not (x > 1).all()
+
+
+def test_contiguous():
+    x = gd.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    assert x.contiguous() is x
+    y = x.T.contiguous()
+    assert y.numpy().flags.c_contiguous
+    y.view(6).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.ones((2, 3)))

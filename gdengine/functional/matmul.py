@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.common.products import matmul as multiply
 from ..tensor import Tensor, as_tensor, record
 from .elementwise import matched, unbroadcast
 
@@ -32,9 +33,9 @@ def matmul(a: Any, b: Any) -> Tensor:
             dy = np.expand_dims(dy, -1)
         dx = dw = None
         if columns is not None:
-            dx = _summed(dy @ columns.swapaxes(-1, -2), at_x, vector_axis=-2)
+            dx = _summed(multiply(dy, columns.swapaxes(-1, -2)), at_x, vector_axis=-2)
         if rows is not None:
-            dw = _weight_gradient(rows, dy) if len(at_y[0]) <= 2 else rows.swapaxes(-1, -2) @ dy
+            dw = _weight_gradient(rows, dy) if len(at_y[0]) <= 2 else multiply(rows.swapaxes(-1, -2), dy)
             dw = _summed(dw, at_y, vector_axis=-1)
         return dx, dw
 
@@ -43,7 +44,7 @@ def matmul(a: Any, b: Any) -> Tensor:
 
 def _product(p: Any, q: Any) -> Any:
     try:
-        return np.matmul(p, q)
+        return multiply(p, q)
     except ValueError:
         raise ValueError(
             f"matmul of shapes {p.shape} and {q.shape}: the last axis of the first must equal the last but one of the "
@@ -54,7 +55,7 @@ def _product(p: Any, q: Any) -> Any:
 def _weight_gradient(rows: Any, dy: Any) -> Any:
     """Aᵀ·dY of a matrix B that served a whole batch: one product over all rows, and not one for each batch entry."""
     m = math.prod(rows.shape[:-1])
-    return rows.reshape(m, rows.shape[-1]).T @ dy.reshape(m, dy.shape[-1])
+    return multiply(rows.reshape(m, rows.shape[-1]).T, dy.reshape(m, dy.shape[-1]))
 
 
 def _summed(gradient: Any, at: tuple[tuple[int, ...], Any], vector_axis: int) -> Any:

@@ -182,14 +182,8 @@ class GPT(nn.Module):
                 "generate wants max_new_tokens and temperature at least 0 and top_k at least 1, "
                 f"got {max_new_tokens}, {temperature}, {top_k}"
             )
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        try:
-            with no_grad():
-                return self._continue(ids.astype(np.int64), max_new_tokens, temperature, top_k)
-        finally:
-            for module, training in modes:
-                module.training = training
+        with self.evaluating(), no_grad():
+            return self._continue(ids.astype(np.int64), max_new_tokens, temperature, top_k)
 
     def _continue(self, ids: Any, count: int, temperature: float, top_k: int | None) -> Any:
         """`generate`, once all is checked."""
@@ -230,6 +224,10 @@ class GPT(nn.Module):
 
 def _draw(logits: Any, temperature: float, top_k: int | None) -> Any:
     """A token for each row of logits ``(B, V)``: int64 ``(B, 1)``."""
+    if np.isnan(logits).any():
+        raise ValueError(
+            "the logits are not numbers (NaN): the model's weights hold NaN, as after a training that diverged"
+        )
     if temperature == 0:
         return logits.argmax(axis=1)[:, None]
     z = logits.astype(np.float64) / temperature

@@ -1,6 +1,7 @@
 """Module: parameters, buffers and modules under names, and what can be done to all of them at once."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,7 @@ class Module:
             for name, array in arrays.items()
             if is_floating(array.dtype) and not is_floating(known[name].dtype)
         ]
+        problems += _conflicts(known, arrays)
         if strict:
             problems += [f"{name}: missing" for name in missing] + [f"{name}: not in the model" for name in unexpected]
         if problems:
@@ -219,6 +221,17 @@ class Module:
     def eval(self) -> "Module":
         """Evaluation mode: `train` (False)."""
         return self.train(False)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """``with model.evaluating():`` evaluation mode inside; afterwards every module is in its own mode again."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                object.__setattr__(module, "training", training)
 
     def requires_grad_(self, requires_grad: bool = True) -> "Module":
         """Freeze (False) or release all parameters."""
@@ -286,3 +299,14 @@ class Module:
             return f"{type(self).__name__}({''.join(lines)})"
         body = "\n".join([*lines, *children]).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def _conflicts(known: dict[str, Any], arrays: dict[str, Any]) -> list[str]:
+    """Tied parameters that a state gives under two names with different values."""
+    first: dict[int, str] = {}
+    problems = []
+    for name, array in arrays.items():
+        other = first.setdefault(id(known[name]), name)
+        if other != name and not np.array_equal(array, arrays[other], equal_nan=is_floating(array.dtype)):
+            problems.append(f"{name}: differs from {other}, with which it is tied: one parameter has one value")
+    return problems

@@ -15,6 +15,8 @@ class SGD(Optimizer):
         b ← momentum·b + (1 − dampening)·g      (b ← g at a parameter's first update)
         θ ← θ − lr·b                            (Nesterov: lr·(g + momentum·b); without momentum: lr·g)
 
+    Momentum that is switched on half-way, in ``param_groups``, starts from a buffer of zeros.
+
     Source: Sutskever, Martens, Dahl and Hinton (2013), section 2, with lr inside the update and not inside b.
 
     Args:

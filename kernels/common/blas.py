@@ -71,26 +71,19 @@ def usable() -> bool:
     return find() is not None
 
 
-def to_one_thread() -> int:
-    """Keep BLAS to one thread from here on; returns the host program's number, for `to_threads`.
+def use_threads(n: int) -> int:
+    """Let BLAS use ``n`` threads from here on; returns the number before, for a second call that puts it back.
 
-    The setting is process-wide: a product that another Python thread begins meanwhile runs on one thread too, with the
-    same result, and a change that it makes meanwhile is lost. A call reads or writes one number (0.3 µs).
+    The setting is process-wide: a product that another Python thread begins meanwhile runs on ``n`` threads too, and a
+    change that it makes meanwhile is lost. A call reads or writes one number (0.3 µs). Without a library, nothing.
     """
     blas = find()
     if blas is None:
-        return 1
+        return n
     before = blas.get_num_threads()
-    if before != 1:
-        blas.set_num_threads(1)
+    if before != n:
+        blas.set_num_threads(n)
     return before
-
-
-def to_threads(before: int) -> None:
-    """Put the number of BLAS threads back to what `to_one_thread` found."""
-    blas = find()
-    if blas is not None and before != 1:
-        blas.set_num_threads(before)
 
 
 def _multiplies(sgemm: Any) -> bool:

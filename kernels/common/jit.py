@@ -82,11 +82,11 @@ class Kernel:
             if not self._multiplies:
                 self._run(pieces, *args)
                 return
-            before = blas.to_one_thread()
+            before = blas.use_threads(1)
             try:
                 self._run(pieces, *args)
             finally:
-                blas.to_threads(before)
+                blas.use_threads(before)
 
 
 @cache

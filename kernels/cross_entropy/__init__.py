@@ -3,8 +3,7 @@
     loss[m] = log Σ_v exp(z[m, v]) − z[m, target[m]]
 
 Shapes: logits z ``(M, V)``; targets ``(M,)`` of any integer dtype; losses and lse ``(M,)`` in the dtype of z. A row
-    whose
-target is ``ignore_index`` has loss 0 and gradient 0. Targets are otherwise in [0, V): the caller has checked.
+whose target is ``ignore_index`` has loss 0 and gradient 0. Targets are otherwise in [0, V): the caller has checked.
 """
 
 from typing import Any

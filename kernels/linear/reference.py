@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from ..common.products import matmul
 from ..common.store import store
 from ..gelu import reference as gelu
 
 
 def forward(x, w, b=None, *, activation=None, residual=None):
-    z = x @ w.T
+    z = matmul(x, w.T)
     if b is not None:
         z += b
     if residual is not None:
@@ -28,14 +29,14 @@ def backward_activation(dy, saved, activation):
 
 def backward_input(dy, w, *, out=None, accumulate=False):
     if out is not None and not accumulate:
-        return np.matmul(dy, w, out=out)
-    return store(dy @ w, out, accumulate)
+        return matmul(dy, w, out=out)
+    return store(matmul(dy, w), out, accumulate)
 
 
 def backward_weight(dy, x, *, out=None, accumulate=False):
     if out is not None and not accumulate:
-        return np.matmul(dy.T, x, out=out)
-    return store(dy.T @ x, out, accumulate)
+        return matmul(dy.T, x, out=out)
+    return store(matmul(dy.T, x), out, accumulate)
 
 
 def backward_bias(dy, *, out=None, accumulate=False):

@@ -184,3 +184,12 @@ def test_errors(model, arguments, error, says):
     with pytest.raises(error, match=says):
         model.generate(*arguments, **options)
     assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_a_model_that_has_diverged_does_not_write(temperature):
+    model = GPT(GPTConfig(block_size=4, vocab_size=5, n_layer=1, n_head=1, n_embd=4))
+    with gd.no_grad():
+        model.transformer.ln_f.weight.fill_(np.nan)
+    with pytest.raises(ValueError, match="the logits are not numbers"):
+        model.generate(np.zeros((1, 1), int), 3, temperature=temperature)

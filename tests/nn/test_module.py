@@ -426,3 +426,13 @@ def test_repr_of_a_nested_model():
         "  (drop): Dropout(p=0.1)\n"
         ")"
     )
+
+
+def test_evaluating_gives_every_module_its_own_mode_back():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    model[1].eval()
+    with model.evaluating():
+        assert not any(module.training for module in model.modules())
+    assert model.training
+    assert model[0].training
+    assert not model[1].training

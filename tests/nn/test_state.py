@@ -7,6 +7,7 @@ import pytest
 
 import gdengine as gd
 from gdengine import nn
+from gdengine.models import GPT, GPTConfig
 from tests.helpers import normal
 
 
@@ -171,3 +172,13 @@ def test_loading_its_own_state_changes_nothing():
     before = values(net)
     net.load_state_dict(net.state_dict())
     assert_state(net, before)
+
+
+def test_a_tied_parameter_has_one_value():
+    model = GPT(GPTConfig(block_size=4, vocab_size=5, n_layer=1, n_head=1, n_embd=4))
+    state = {name: array.copy() for name, array in model.state_dict().items()}
+    state["lm_head.weight"] = state["transformer.wte.weight"].copy()
+    model.load_state_dict(state)
+    state["lm_head.weight"][0, 0] += 1
+    with pytest.raises(ValueError, match=r"lm_head.weight: differs from transformer.wte.weight"):
+        model.load_state_dict(state)
