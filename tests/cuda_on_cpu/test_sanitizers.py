@@ -27,6 +27,7 @@ OPTIONS = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "GDENGINE_KERNELS": "reference",
+    "GDENGINE_NUM_THREADS": "1",
 }
 PROBE = """
 import numpy as np

@@ -1,0 +1,177 @@
+"""The affine map on the GPU: which kernel, which tiles, how the sum of dW is split.
+
+Two generations of products: ``"simt"`` (linear_simt.cu: any shape, any device) and ``"mma"`` (linear_mma.cu: bfloat16
+on tensor cores, sm_80 and up, where the rows of both operands lie a multiple of 16 bytes apart). The best that the
+arrays allow runs, or the one that `forced` says.
+
+dW and db are float32, whatever the operands are: their sums are, and they go into g.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from .. import runtime
+from ..common.device_arrays import finish, ready, suffix, target
+from ..gelu import cuda as gelu
+
+SOURCES = {name: runtime.Source(__file__, f"linear_{name}.cu") for name in ("simt", "mma")}
+PASSES = runtime.Source(__file__, "linear_passes.cu")
+CODES = {None: 0, "relu": 1, "gelu": 2}
+
+TILE = 128  # rows and columns of the result that a block makes
+SHARED = {"simt": 0, "mma": 3 * 2 * 10240}  # bytes: mma's stages, operands, a tile
+LEAST_SPAN = 128  # rows that a part of a split sum has at least
+
+_forced: ContextVar[str | None] = ContextVar("linear_generation", default=None)
+
+
+@contextlib.contextmanager
+def forced(generation: str) -> Iterator[None]:
+    """Compute the products inside this block with ``"simt"`` or ``"mma"``.
+
+    A product that the generation cannot do then raises ValueError.
+    """
+    if generation not in SOURCES:
+        raise ValueError(f"generation must be one of {', '.join(SOURCES)}, got {generation!r}")
+    token = _forced.set(generation)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def forward(x, w, b=None, *, activation=None, residual=None):
+    (m, k), n = x.shape, w.shape[0]
+    x, w = ready(x, (m, k), "x"), ready(w, (n, k), "w")
+    b = None if b is None else ready(b, (n,), "b")
+    residual = None if residual is None else ready(residual, (m, n), "residual")
+    empty = runtime.device().empty
+    y = empty((m, n), x.dtype)
+    z = empty((m, n), x.dtype) if activation == "gelu" else None
+    _product("forward", x, w, (x, w, b, residual, z, y, m, n, k, CODES[activation]), m, n)
+    return y, {None: None, "relu": y, "gelu": z}[activation]
+
+
+def backward_activation(dy, saved, activation):
+    if activation == "gelu":
+        return gelu.backward(dy, saved)
+    dy, saved = ready(dy, saved.shape, "dy"), ready(saved, saved.shape, "saved")
+    dz = runtime.device().empty(dy.shape, dy.dtype)
+    if dz.size:
+        width = 16 // dy.dtype.itemsize
+        runtime.launch(
+            PASSES[f"linear_backward_relu_{suffix(dy, 'linear')}"],
+            grid=(runtime.blocks(-(-dy.size // width), 256, 8),),
+            block=(256,),
+            arguments=(dy, saved, dz, dy.size),
+        )
+    return dz
+
+
+def backward_input(dy, w, *, out=None, accumulate=False):
+    (m, n), k = dy.shape, w.shape[1]
+    dy, w = ready(dy, (m, n), "dy"), ready(w, (n, k), "w")
+    dx = target(out, (m, k), dy.dtype, "out")
+    add = int(out is not None and bool(accumulate))
+    _product("backward_input", dy, w, (dy, w, dx, m, n, k, add), m, k)
+    return finish(dx, out)
+
+
+def backward_weight(dy, x, *, out=None, accumulate=False):
+    (m, n), k = dy.shape, x.shape[1]
+    dy, x = ready(dy, (m, n), "dy"), ready(x, (m, k), "x")
+    dw = target(out, (n, k), np.float32, "out")
+    add = int(out is not None and bool(accumulate))
+    parts, span = split(m, -(-n // TILE) * -(-k // TILE))
+    if parts == 1:
+        _product("backward_weight", dy, x, (dy, x, dw, m, n, k, span, add), n, k)
+    else:
+        partials = runtime.device().empty((parts, n, k), np.float32)
+        _product("backward_weight", dy, x, (dy, x, partials, m, n, k, span, 0), n, k, parts)
+        _sum_partials(partials, dw, add)
+    return finish(dw, out)
+
+
+def backward_bias(dy, *, out=None, accumulate=False):
+    dy = ready(dy, dy.shape, "dy")
+    m, n = dy.shape
+    db = target(out, (n,), np.float32, "out")
+    parts, span = split(m, -(-n // 32))
+    partials = runtime.device().empty((parts, n), np.float32)
+    if db.size:
+        runtime.launch(
+            PASSES[f"linear_column_sums_{suffix(dy, 'linear')}"],
+            grid=(-(-n // 32), parts),
+            block=(256,),
+            arguments=(dy, partials, m, n, span),
+        )
+    _sum_partials(partials, db, int(out is not None and bool(accumulate)))
+    return finish(db, out)
+
+
+def split(length: int, tiles: int) -> tuple[int, int]:
+    """Into how many parts, and how long ones, a sum is split so that ``tiles`` of them keep the device busy.
+
+    The parts are a multiple of 64 long, so that where they begin is aligned. A function of the shape and the device
+    alone: the same bits at every run.
+    """
+    wanted = 2 * runtime.device().multiprocessors // max(tiles, 1)
+    parts = max(1, min(wanted, length // LEAST_SPAN))
+    span = -(-max(length, 1) // (64 * parts)) * 64
+    return max(1, -(-length // span)), span
+
+
+def generation(a: Any, b: Any) -> str:
+    """Which of the generations multiplies the contiguous operands ``a`` and ``b``.
+
+    Raises:
+        ValueError: the forced one cannot.
+    """
+    obstacle = _obstacle(a, b)
+    asked = _forced.get()
+    if asked == "mma" and obstacle:
+        raise ValueError(f"linear cannot use the generation 'mma': {obstacle}; 'simt' takes anything")
+    return asked or ("simt" if obstacle else "mma")
+
+
+def _obstacle(a: Any, b: Any) -> str:
+    """Why tensor cores cannot multiply them; empty when they can."""
+    if runtime.device().capability < (8, 0):
+        return f"it needs compute capability 8.0, the device has {runtime.device().capability}"
+    for array in (a, b):
+        if array.dtype.name != "bfloat16":
+            return f"it multiplies bfloat16, got {array.dtype}"
+        if array.shape[1] % 8 or _address(array) % 16:
+            return f"rows must start at multiples of 16 bytes, those of a {array.shape} operand do not"
+    return ""
+
+
+def _address(array: Any) -> int:
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+
+
+def _product(name: str, a: Any, b: Any, arguments: tuple, rows: int, columns: int, parts: int = 1) -> None:
+    kind = generation(a, b)
+    kernel = SOURCES[kind][f"linear_{kind}_{name}_{suffix(a, 'linear')}"]
+    if rows and columns:
+        runtime.launch(
+            kernel,
+            grid=(-(-rows // TILE), -(-columns // TILE), parts),
+            block=(256,),
+            arguments=arguments,
+            shared_bytes=SHARED[kind],
+        )
+
+
+def _sum_partials(partials: Any, out: Any, accumulate: int) -> None:
+    if out.size:
+        runtime.launch(
+            PASSES["linear_sum_partials"],
+            grid=(runtime.blocks(out.size, 256, 8),),
+            block=(256,),
+            arguments=(partials, out, partials.shape[0], out.size, accumulate),
+        )
