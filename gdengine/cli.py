@@ -4,6 +4,7 @@ What takes time to import is imported inside the commands, so that ``--help`` is
 """
 
 import math
+import os
 import secrets
 import shlex
 import time
@@ -79,6 +80,19 @@ def _setting_options(command: Any) -> Any:
     return command
 
 
+def _setting_help(name: str) -> str:
+    """What the list of settings says of one."""
+    return next(str(item.metadata["help"]) for item in fields(Settings) if item.name == name)
+
+
+def _check_folder(resumed: str, run: str | None) -> None:
+    """Refuse ``--run`` beside ``--resume``, unless both name one folder."""
+    if run is not None and os.path.abspath(run) != os.path.abspath(resumed):
+        raise SettingsError(
+            f"a run goes on in its own folder: --resume {resumed} cannot take --run {run or repr(run)}; leave --run out"
+        )
+
+
 @contextmanager
 def _preparing() -> Iterator[None]:
     """While what was asked for is read and checked, a ValueError or KeyError is about that, and no fault in here."""
@@ -112,15 +126,11 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
 
     began = time.perf_counter()
     given = {name: value for name, value in options.items() if value is not None}
+    if resumed is not None:
+        _check_folder(resumed, given.get("run"))
     chosen = {**(read_toml(config) if config else {}), **given}
     with _preparing(), compile_notice(click.echo):
         job = jobs.start(Settings.from_dict(chosen)) if resumed is None else jobs.resume(resumed, chosen)
-    done = job.trainer.step
-    if done >= job.settings.steps:
-        raise click.ClickException(
-            f"{job.folder} has done its {done} steps; to go on: "
-            f"gdengine train --resume {_typed(job.folder)} --steps {2 * done}"
-        )
     _introduce(job)
     try:
         closing = job.trainer.fit(job.settings.steps)
@@ -136,8 +146,8 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
 @click.argument("run", type=click.Path())
 @click.option("--prompt", help="what it goes on from  [the run's prompt]")
 @click.option("--tokens", type=click.IntRange(1), help="characters to write  [the run's sample_tokens]")
-@click.option("--temperature", type=click.FloatRange(0), help="below 1: bolder; 0: always the likeliest  [the run's]")
-@click.option("--top-k", type=click.IntRange(0), help="draw only among the k likeliest; 0: any  [the run's]")
+@click.option("--temperature", type=click.FloatRange(0), help=_setting_help("temperature") + "  [the run's]")
+@click.option("--top-k", type=click.IntRange(0), help=_setting_help("top_k") + "  [the run's]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="the same seed writes the same  [a new one]")
 def sample(
     run: str,
@@ -199,8 +209,8 @@ def _introduce(job: "Job") -> None:
         click.echo(f"{name:<10} {value}")
     if s.plots and not plots.can_draw():
         click.echo(f"{'pictures':<10} none: {plots.HOW_TO_INSTALL}")
-    if job.trainer.step and s.steps > s.decay_steps:
-        click.echo(f"{'lr':<10} falls until step {s.decay_steps}, as the run began, and then stays")
+    if s.schedule != "constant" and s.steps > s.decay_steps:
+        click.echo(f"{'lr':<10} falls until step {s.decay_steps} (decay_steps), and then stays")
     click.echo()
 
 
@@ -223,14 +233,15 @@ def _conclude(job: "Job", val_loss: float, seconds: float) -> None:
     write_summary(job, val_loss)
     click.echo(f"\nIn {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
     click.echo("\nNext:")
-    click.echo(f"  gdengine sample {_typed(folder)} --prompt {_typed(_prompt(job))}")
+    prompt = _prompt(job)
+    click.echo(f"  gdengine sample {_typed(folder)}" + (f" --prompt {_typed(prompt)}" if prompt else ""))
     click.echo(f"  gdengine train --resume {_typed(folder)} --steps {2 * s.steps}")
 
 
 def _prompt(job: "Job") -> str:
-    """A prompt to propose: the first word of the text that can be typed as it is."""
+    """A prompt to propose: the first word of the text that can be typed as it is; empty if it begins with none."""
     words = job.text.tokenizer.decode(job.text.train[:2000]).split()
-    return next((word for word in words if word.isalpha() and word.istitle()), words[0])
+    return next((word for word in words if word.isalpha() and word.istitle()), words[0] if words else "")
 
 
 def _typed(word: object) -> str:

@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 import gdengine as gd
 from gdengine.cli import main
+from gdengine.kernels import dispatch
+from gdengine.kernels.common import blas
 from gdengine.training import Settings, read_lines
 
 ROOT = Path(__file__).parent.parent
@@ -93,7 +95,6 @@ def test_train_sample_resume(gdengine, corpus, tmp_path):
     assert all(text.startswith("Line 1") and len(text) == 27 for text in written)
     assert gdengine("sample", folder, "--tokens", 5, "--top-k", 1, "--temperature", 0)
 
-    assert "has done its 20 steps" in gdengine("train", "--resume", folder, code=1)
     output = gdengine("train", "--resume", folder, "--steps", 25, "--sample-tokens", 0)
     assert "falls until step 20" in output
     records = read_lines(folder / "metrics.jsonl")
@@ -198,9 +199,62 @@ def test_a_change_that_makes_it_another_run_is_refused(gdengine, tiny_run):
     assert (tiny_run / "settings.toml").read_bytes() == before
 
 
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 1, "mine has done 3 steps, and 3 are wanted; to go on: gdengine train --resume mine --steps 6"),
+        (["--steps", 2], 1, "mine has done 3 steps, and 2 are wanted"),
+        (["--steps", 9, "--run", "other"], 2, "--resume mine cannot take --run other; leave --run out"),
+        (["--steps", 9, "--run", ""], 2, "--resume mine cannot take --run ''"),
+    ],
+)
+def test_a_resume_that_is_refused_changes_nothing(gdengine, tiny_run, arguments, code, message):
+    before = files(tiny_run)
+    output = gdengine("train", "--resume", tiny_run, *arguments, code=code)
+    assert message in " ".join(output.split())
+    assert files(tiny_run) == before
+    assert not Path("other").exists()
+
+
+def test_the_folder_of_a_file_or_the_same_folder_is_no_contradiction(gdengine, tiny_run):
+    Path("a.toml").write_text("[run]\nrun = 'other'\n")
+    gdengine("train", "--resume", tiny_run, "--config", "a.toml", "--steps", 4)
+    gdengine("train", "--resume", tiny_run, "--run", tiny_run.absolute(), "--steps", 5)
+    assert not Path("other").exists()
+
+
 def test_another_corpus_is_refused(gdengine, tiny_run, corpus):
     corpus.write_text(corpus.read_text().replace("square", "SQUARE"))
+    before = files(tiny_run)
     assert "is another than the run began with" in gdengine("train", "--resume", tiny_run, "--steps", 9, code=1)
+    assert files(tiny_run) == before
+
+
+@pytest.mark.parametrize(("schedule", "told"), [("cosine", True), ("constant", False)])
+def test_a_new_run_whose_lr_stays_says_so(gdengine, corpus, schedule, told):
+    output = gdengine(
+        *("train", "--corpus", corpus, "--run", "mine", "--no-plots", *TINY, "--schedule", schedule),
+        *("--steps", 2, "--decay-steps", 1, "--sample-tokens", 0),
+    )
+    assert ("falls until step 1 (decay_steps), and then stays" in output) is told
+
+
+def test_a_text_that_begins_with_white_space_has_no_prompt_to_propose(gdengine, corpus):
+    corpus.write_text("\n" * 4000 + corpus.read_text())
+    output = gdengine(
+        *("train", "--corpus", corpus, "--run", "mine", "--no-plots", *TINY, "--held-out-blocks", 1),
+        *("--steps", 1, "--sample-tokens", 0),
+    )
+    assert "  gdengine sample mine\n" in output
+
+
+def test_the_help_of_sample_says_what_the_settings_say(gdengine):
+    output = " ".join(gdengine("sample", "--help").split())
+    assert "below 1: unlikely characters are drawn more rarely; 0: never" in output
 
 
 def test_a_damaged_checkpoint_is_refused(gdengine, tiny_run):
@@ -229,8 +283,25 @@ def test_the_run_of_a_script_is_not_the_commands(gdengine, tmp_path):
 
 def test_info(gdengine):
     output = gdengine("info")
-    for name in ("gdengine", "Python", "numpy", "numba", "cupy", "CPU", "GPU", "threads", "BLAS", "kernels"):
+    names = (
+        "gdengine",
+        "Python",
+        "numpy",
+        "numba",
+        "click",
+        "tqdm",
+        "tomli_w",
+        "cupy",
+        "CPU",
+        "GPU",
+        "threads",
+        "kernels",
+    )
+    for name in names:
         assert re.search(rf"^{name} +\S", output, re.MULTILINE)
+    inside = dispatch.choice() == "fused" and blas.usable()
+    way = "called inside the kernels" if inside else "through numpy.matmul"
+    assert re.search(rf"^BLAS +\S.*, {way}$", output, re.MULTILINE)
 
 
 def test_python_m_and_version():

@@ -31,7 +31,8 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
     The file comes into being whole or not at all: written under a temporary name, brought to the disk, renamed.
 
     Raises:
-        TypeError: something else is in the tree; says where.
+        TypeError: something else is in the tree, or two arrays whose ways through it read the same
+            (``{"a": {"b": x}, "a/b": y}``); says where.
         OSError: the disk is full, the folder may not be written to, …; a file that was there is still there.
     """
     from safetensors import SafetensorError
@@ -112,23 +113,31 @@ def _all(folder: str | os.PathLike[str]) -> list[Path]:
 def _without_arrays(value: Any, way: str, tensors: dict[str, np.ndarray]) -> Any:
     """``value`` with a reference in place of each array, which goes into ``tensors``."""
     if isinstance(value, np.ndarray):
-        tensors[way] = np.ascontiguousarray(value)
+        if way in tensors:
+            raise TypeError(
+                f"two arrays of the checkpoint would both be named {way!r}: give one of the keys another name"
+            )
+        tensors[way] = np.asarray(value, order="C")
         return {_REFERENCE: way}
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_without_arrays(part, f"{way}/{i}", tensors) for i, part in enumerate(value)]
+        return [_without_arrays(part, _further(way, str(i)), tensors) for i, part in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key == _REFERENCE:
                 raise TypeError(f"a checkpoint's keys are text other than {_REFERENCE!r}, got {key!r} in {way or 'it'}")
-        return {key: _without_arrays(part, f"{way}/{key}".lstrip("/"), tensors) for key, part in value.items()}
+        return {key: _without_arrays(part, _further(way, key), tensors) for key, part in value.items()}
     raise TypeError(
         f"a checkpoint holds dicts, lists, text, numbers, bools, None and NumPy arrays; "
         f"{way or 'it'} is of type {type(value).__name__}"
     )
+
+
+def _further(way: str, key: str) -> str:
+    return f"{way}/{key}" if way else key
 
 
 def _with_arrays(value: Any, tensors: Mapping[str, np.ndarray], path: Path) -> Any:

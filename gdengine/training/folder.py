@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import checkpoint
-from .metrics import JsonLines, cut_lines, read_lines
+from .metrics import JsonLines, cut_lines, lines_until, read_lines
 
 
 class RunFolder:
@@ -32,10 +32,14 @@ class RunFolder:
         """Make the folder, unless it is there."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
 
-    def cut(self, step: int) -> list[dict[str, Any]]:
-        """Take back what was written after ``step``, a closing line included; returns the metrics that stay."""
+    def metrics_until(self, step: int) -> list[dict[str, Any]]:
+        """The metrics that `cut` leaves."""
+        return lines_until(self.metrics.path, step)
+
+    def cut(self, step: int) -> None:
+        """Take back what was written after ``step``, a closing line included."""
         cut_lines(self.timings.path, step)
-        return cut_lines(self.metrics.path, step)
+        cut_lines(self.metrics.path, step)
 
     def save(self, step: int, tree: Mapping[str, Any]) -> Path:
         """Write the checkpoint of a step, its metrics first, and remove all but the newest two."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -131,8 +132,7 @@ def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
         decay_steps=settings.decay_steps or settings.steps,
     )
     text = read(settings)
-    if settings.prompt:
-        text.tokenizer.encode(settings.prompt)
+    text.tokenizer.encode(settings.prompt)  # raises now, and not when the run is over, if it has an unknown character
     settings = replace(settings, run=str(_new_folder(settings)))
     job = Job(settings, text, callbacks)
     _write_settings(settings)
@@ -150,10 +150,17 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
         FileNotFoundError: there is no checkpoint, or the corpus has gone.
         CheckpointError: the checkpoint is damaged.
         SettingsError: a change that would make it another run.
-        ValueError: the corpus is another than it was.
+        ValueError: its steps are done, or the corpus is another than it was.
     """
-    extra = _described(RunFolder(run).load(), run)
+    state = RunFolder(run).load()
+    extra = _described(state, run)
     settings = _changed(Settings.from_dict(extra["settings"]), changes)
+    done = state["step"]
+    if done >= settings.steps:
+        raise ValueError(
+            f"{run} has done {done} steps, and {settings.steps} are wanted; to go on: "
+            f"gdengine train --resume {shlex.quote(os.fspath(run))} --steps {2 * done}"
+        )
     settings = replace(settings, run=os.fspath(run), corpus=_place(settings.corpus))
     text = read(settings)
     if text.identity != extra["corpus"]:
@@ -162,6 +169,7 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
             f"{text.identity['characters']} characters now, and had {extra['corpus']['characters']}"
             + (", or others; another Python carries another documentation" if settings.corpus in CORPORA else "")
         )
+    text.tokenizer.encode(settings.prompt)
     job = Job(settings, text, callbacks)
     current = job.trainer.extra
     job.trainer.resume()

@@ -51,21 +51,26 @@ def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return records
 
 
-def cut_lines(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
-    """Cut the file to what a run had written when it went on from ``step``, and return that.
+def lines_until(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
+    """What a run had written when it went on from ``step``.
 
-    What goes: a line that was cut off, lines of later steps, and the closing line (``"final": true``) of a run that had
-    come to its end and now goes on.
+    Not among it: a line that was cut off, lines of later steps, and the closing line (``"final": true``) of a run that
+    had come to its end and now goes on.
     """
-    path = Path(path)
-    kept, size = [], 0
-    for record, line in zip(read_lines(path), _whole_lines(path) if path.exists() else [], strict=True):
+    kept = []
+    for record in read_lines(path):
         if record.get("step", 0) > step or record.get("final"):
             break
         kept.append(record)
-        size += len(line)
+    return kept
+
+
+def cut_lines(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
+    """Cut the file to its `lines_until` a step, and return them."""
+    path = Path(path)
+    kept = lines_until(path, step)
     if path.exists():
-        os.truncate(path, size)
+        os.truncate(path, sum(len(line) for line in _whole_lines(path)[: len(kept)]))
     return kept
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from .. import __version__, cuda, kernels
 from ..kernels import dispatch
+from ..kernels.common import blas
 from ..kernels.threads import available_cores, get_num_threads
 
-_PACKAGES = ("numpy", "numba", "ml_dtypes", "safetensors", "cupy", "matplotlib")
+_PACKAGES = ("numpy", "numba", "ml_dtypes", "safetensors", "click", "tqdm", "tomli_w", "cupy", "matplotlib")
 
 
 def environment() -> Iterator[tuple[str, str]]:
@@ -50,8 +51,10 @@ def _cpu() -> str:
 
 def _blas() -> str:
     config = np.show_config(mode="dicts")
-    blas = config["Build Dependencies"]["blas"] if isinstance(config, dict) else {}
-    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+    library = config["Build Dependencies"]["blas"] if isinstance(config, dict) else {}
+    name = f"{library.get('name', 'unknown')} {library.get('version', '')}".strip()
+    inside = dispatch.choice() == "fused" and blas.usable()
+    return f"{name}, {'called inside the kernels' if inside else 'through numpy.matmul'}"
 
 
 def _fused() -> list[str]:

@@ -118,7 +118,7 @@ class Settings:
         """A TOML file with every setting in its section, each with a comment that says what it is."""
         import tomli_w
 
-        lines = ["# gdengine train --config THIS_FILE"]
+        lines = ["# gdengine train --config THIS_FILE --run ANOTHER_FOLDER"]
         section = ""
         for item in fields(self):
             if item.metadata["section"] != section:

@@ -46,7 +46,8 @@ class Trainer:
         batches: an iterable of ``(x, y)``. One with ``state_dict`` and ``load_state_dict``, such as
             `gdengine.data.Windows`, must be endless, and goes on from its place after a resume; another is gone through
             again and again, as `gdengine.data.Repeat` does.
-        validation: ``(x, y)`` batches to measure on, gone through anew at every evaluation.
+        validation: ``(x, y)`` batches to measure on, gone through anew at every evaluation: a list, as
+            `gdengine.data.batched` makes, and no iterator, which is endless or used up after the first time.
         run: the folder; None writes nothing.
         accumulate: batches of equal size whose gradients are averaged into one step.
         eval_every: steps from one evaluation to the next; 0 measures before and after only.
@@ -57,7 +58,7 @@ class Trainer:
         progress: whether to show a bar, and a line at each evaluation.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is out of its range, or ``validation`` is an iterator.
     """
 
     def __init__(
@@ -83,6 +84,11 @@ class Trainer:
         ):
             if value < low:
                 raise ValueError(f"{name} must be {low} or more, got {value}")
+        if validation is not None and iter(validation) is validation:
+            raise ValueError(
+                "validation is gone through anew at every evaluation: give a list of (x, y), as gdengine.data.batched "
+                "makes, and no endless loader or generator"
+            )
         self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
         self.batches: Any = batches if hasattr(batches, "load_state_dict") else Repeat(batches)
         self.validation = validation
@@ -130,28 +136,24 @@ class Trainer:
         self._stopped = True
 
     def evaluate(self) -> float:
-        """The mean loss over the targets of the validation batches, in ``eval()`` mode, without gradients.
+        """The mean loss over the validation batches, in ``eval()`` mode, without gradients.
+
+        Σ size(y) · loss / Σ size(y): a batch weighs as many times as it has targets, ``np.size(y)``. Afterwards every
+        module is in the mode it was in.
 
         Raises:
             ValueError: there are no validation batches, or none with a target in it.
         """
         if self.validation is None:
             raise ValueError("there is nothing to evaluate on: give Trainer validation=, a list of (x, y) batches")
-        was_training = self.model.training
-        self.model.eval()
         total, count = 0.0, 0
-        try:
-            with no_grad():
-                for x, y in self.validation:
-                    size = int(np.size(y))
-                    total += self.loss_fn(self.model(x), y).item() * size
-                    count += size
-        finally:
-            self.model.train(was_training)
+        with self.model.evaluating(), no_grad():
+            for x, y in self.validation:
+                size = int(np.size(y))
+                total += self.loss_fn(self.model(x), y).item() * size
+                count += size
         if count == 0:
-            raise ValueError(
-                "there are no validation batches: give a list of (x, y), and no generator, which is used up"
-            )
+            raise ValueError("there are no validation batches with a target in them: give a list of (x, y)")
         return total / count
 
     def state_dict(self) -> dict[str, Any]:
@@ -193,7 +195,9 @@ class Trainer:
         return self.folder.save(self.step, self.state_dict())
 
     def resume(self) -> int:
-        """Go on from the newest checkpoint in the run's folder; returns its step. Later lines of metrics are cut off.
+        """Go on from the newest checkpoint in the run's folder; returns its step.
+
+        The folder is only read here: what was written there after that step stays until `fit` goes on.
 
         Raises:
             FileNotFoundError: there is none.
@@ -203,11 +207,11 @@ class Trainer:
         if self.folder is None:
             raise ValueError("there is no folder to resume from: give Trainer run=")
         self.load_state_dict(self.folder.load())
-        self._last = (self.folder.cut(self.step) or [{}])[-1]
+        self._last = (self.folder.metrics_until(self.step) or [{}])[-1]
         return self.step
 
     def _open(self) -> None:
-        """See that the folder is this run's, and take back the closing line of an earlier `fit`."""
+        """See that the folder is this run's, and take back what was written there after this step."""
         self._stopped = False
         if self.folder is None:
             if self._last.get("final"):

@@ -24,7 +24,7 @@ def assert_same(one, two):
         for key in one:
             assert_same(one[key], two[key])
     elif isinstance(one, np.ndarray):
-        assert one.dtype == two.dtype
+        assert (one.dtype, one.shape) == (two.dtype, two.shape)
         np.testing.assert_array_equal(one, two)
     else:
         assert one == two
@@ -54,6 +54,34 @@ def test_arrays_are_saved_as_they_look_not_as_they_lie(tmp_path):
 def test_numpy_scalars_and_tuples_become_plain(tmp_path):
     save(tmp_path / "a.safetensors", {"a": np.float32(0.1), "b": (1, np.int64(2))})
     assert load(tmp_path / "a.safetensors") == {"a": float(np.float32(0.1)), "b": [1, 2]}
+
+
+def test_arrays_without_axes_stay_so(tmp_path):
+    save(tmp_path / "a.safetensors", {"a": np.array(1.5), "b": np.zeros(1)})
+    tree = load(tmp_path / "a.safetensors")
+    assert (tree["a"].shape, float(tree["a"]), tree["b"].shape) == ((), 1.5, (1,))
+
+
+def test_the_names_in_a_list_begin_with_its_numbers(tmp_path):
+    from safetensors.numpy import load_file
+
+    save(tmp_path / "a.safetensors", [np.zeros(1), {"a": np.ones(2)}])
+    assert load_file(tmp_path / "a.safetensors").keys() == {"0", "1/a"}
+    np.testing.assert_array_equal(load(tmp_path / "a.safetensors")[1]["a"], np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"a": {"b": np.zeros(1)}, "a/b": np.ones(1)},
+        {"a": [np.zeros(1)], "a/0": np.ones(1)},
+        {"": {"a/b": np.zeros(1)}, "a": {"b": np.ones(1)}},
+    ],
+)
+def test_two_arrays_of_one_name_are_refused(tmp_path, tree):
+    with pytest.raises(TypeError, match="would both be named 'a/"):
+        save(tmp_path / "a.safetensors", tree)
+    assert os.listdir(tmp_path) == []
 
 
 def test_others_may_read_what_they_may_read_of_any_file(tmp_path):

@@ -19,6 +19,10 @@ def test_a_toml_file_holds_every_setting(tmp_path):
     assert list(tomllib.loads(path.read_text(encoding="utf-8"))) == list(SECTIONS)
 
 
+def test_the_file_says_how_to_use_it():
+    assert Settings(run="mine").to_toml().startswith("# gdengine train --config THIS_FILE --run ANOTHER_FOLDER\n")
+
+
 def test_every_setting_says_what_it_is():
     for item in fields(Settings):
         assert item.metadata["help"]

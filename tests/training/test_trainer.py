@@ -8,7 +8,7 @@ import pytest
 
 import gdengine as gd
 from gdengine import nn, optim
-from gdengine.data import Windows
+from gdengine.data import Repeat, Windows
 from gdengine.functional import cross_entropy
 from gdengine.training import CheckpointError, Interrupted, Trainer, read_lines
 
@@ -90,6 +90,21 @@ def test_evaluation_changes_nothing(make_trainer):
     assert often.model.training
 
 
+def test_every_module_keeps_its_own_mode(make_trainer):
+    trainer = make_trainer()
+    frozen = list(trainer.model.modules())[-1].eval()
+    modes = [module.training for module in trainer.model.modules()]
+    seen = []
+    trainer.loss_fn = lambda *given: (seen.extend(m.training for m in trainer.model.modules()), cross_entropy(*given))[
+        1
+    ]
+    trainer.evaluate()
+    assert not any(seen)
+    assert [module.training for module in trainer.model.modules()] == modes
+    assert not frozen.training
+    assert sum(modes) == len(modes) - 1
+
+
 def test_evaluation_is_the_mean_over_targets(make_trainer):
     trainer = make_trainer()
     trainer.model.eval()
@@ -164,8 +179,19 @@ def test_a_generator_of_batches_runs_out(make_trainer):
     batch = (np.zeros((1, 8), int), np.zeros((1, 8), int))
     with pytest.raises(ValueError, match="run out"):
         make_trainer(batches=(batch for _ in range(2))).fit(3)
+
+
+def test_validation_without_targets_is_refused(make_trainer):
     with pytest.raises(ValueError, match="no validation batches"):
-        make_trainer(validation=iter([])).evaluate()
+        make_trainer(validation=[]).evaluate()
+
+
+def test_validation_that_cannot_be_gone_through_anew_is_refused(make_trainer):
+    batch = (np.zeros((1, 8), int), np.zeros((1, 8), int))
+    for validation in (Windows(np.arange(99) % 11, 8, 4), Repeat([batch]), iter([batch]), (batch for _ in range(2))):
+        with pytest.raises(ValueError, match="no endless loader or generator"):
+            make_trainer(validation=validation)
+    assert make_trainer(validation=(batch,)).evaluate() > 0
 
 
 def test_progress_tells_of_evaluations(make_trainer, capsys):
@@ -226,6 +252,18 @@ def test_a_finished_run_goes_on(make_trainer, tmp_path):
     assert_same_parameters(parameters(whole), parameters(part))
     whole_bytes = (tmp_path / "whole" / "metrics.jsonl").read_bytes()
     assert (tmp_path / "parts" / "metrics.jsonl").read_bytes() == whole_bytes
+
+
+def test_resume_only_reads(make_trainer, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(Stop):
+        make_trainer(run=folder, checkpoint_every=3, callbacks=[die_at(5)]).fit(9)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    trainer = make_trainer(run=folder)
+    assert trainer.resume() == 3
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    trainer.fit(4)
+    assert [record["step"] for record in trainer.history] == [0, 1, 2, 3, 4, 4]
 
 
 def test_a_list_of_batches_goes_on_from_its_place(make_trainer, tmp_path):
