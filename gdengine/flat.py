@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
+from .device import CPU, moved, namespace
 from .tape import FRESH, STALE
 
 ALIGNMENT = 128  # bytes: a GPU's memory transaction, two of a CPU's cache lines
@@ -54,9 +56,11 @@ class Flat:
         self.dtype = np.dtype(dtype)
         self.segments = list(self._lay_out(groups))
         self.size = self.segments[-1].stop if self.segments else 0
-        self.theta = aligned_zeros(self.size, self.dtype)
-        self.grad = aligned_zeros(self.size, self.dtype)
+        self.device = self._common_device()
+        self.theta = self.zeros()
+        self.grad = self.zeros()
         self.state: dict[str, Any] = {}
+        self.shadow: Any = None  # θ in bfloat16, once somebody asked for it
         for segment in self.segments:
             segment.tensor._move_into(self, segment.of(self.theta), segment.of(self.grad))
             segment.tensor._leaf.name = segment.name
@@ -69,6 +73,49 @@ class Flat:
                 stop = start + -(-tensor.size // unit) * unit
                 yield Segment(name, tensor, number, start, tensor.size, stop)
                 start = stop
+
+    def _common_device(self) -> str:
+        places = {segment.tensor.device: segment.name for segment in self.segments}
+        if len(places) > 1:
+            raise ValueError(
+                f"an optimizer's parameters live on one device, these on {', '.join(sorted(places))} (such as "
+                f"{', '.join(sorted(places.values()))}): model.to(...) moves them all"
+            )
+        device = next(iter(places), CPU)
+        self._check_dtype(device)
+        return device
+
+    def _check_dtype(self, device: str) -> None:
+        if device != CPU and self.dtype != np.float32:
+            raise TypeError(
+                f"an optimizer on a GPU trains float32 parameters, these are {self.dtype}: model.to(np.float32) before "
+                'it is made, and with gd.autocast("bf16"): for products in bfloat16'
+            )
+
+    def zeros(self, dtype: Any = None) -> Any:
+        """A zero vector of θ's length, where θ is."""
+        dtype = self.dtype if dtype is None else dtype
+        if self.device == CPU:
+            return aligned_zeros(self.size, np.dtype(dtype))
+        return namespace(self.segments[0].tensor._array).zeros(self.size, dtype)  # CuPy aligns to 512 bytes
+
+    def to(self, device: str) -> None:
+        """Move θ, g and state to a device, and the parameters with them; all of it, or on an error nothing."""
+        if device == self.device:
+            return
+        self._check_dtype(device)
+        theta, grad, *state = (_placed(vector, device) for vector in (self.theta, self.grad, *self.state.values()))
+        self.device, self.theta, self.grad, self.shadow = device, theta, grad, None
+        self.state = dict(zip(self.state, state, strict=True))
+        for segment in self.segments:
+            segment.tensor._settle(self, segment.of(theta), segment.of(grad))
+            segment.tensor._version.n += 1
+
+    def shadow_of(self, tensor: Any) -> Any:
+        """A parameter's part of the vector of shadows, which is made at the first call."""
+        if self.shadow is None:
+            self.shadow = self.zeros(ml_dtypes.bfloat16)
+        return next(segment for segment in self.segments if segment.tensor is tensor).of(self.shadow)
 
     @property
     def version(self) -> int:
@@ -85,7 +132,7 @@ class Flat:
     def add_state(self, *names: str) -> None:
         """A zero vector like θ for each name."""
         for name in names:
-            self.state[name] = aligned_zeros(self.size, self.dtype)
+            self.state[name] = self.zeros()
 
     def live(self) -> list[Segment]:
         """The segments whose gradient is to be used, in order."""
@@ -116,6 +163,14 @@ def runs(segments: Sequence[Segment], key: Callable[[Segment], Any]) -> Iterator
         first = last = segment
     if first is not None and last is not None:
         yield slice(first.start, last.stop), first
+
+
+def _placed(vector: Any, device: str) -> Any:
+    if device != CPU:
+        return moved(vector, device)
+    out = aligned_zeros(vector.size, vector.dtype)
+    out[...] = moved(vector, CPU)
+    return out
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> Any:

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .device import namespace
+
 Anything = TypeVar("Anything", bound=Callable[..., Any])
 Edge = tuple[Any, int]
 
@@ -106,21 +108,24 @@ class Version:
 class Leaf:
     """A tensor's own gradient: its array, and whether that is fresh. Once in a `Flat`, the array is a view of g."""
 
-    __slots__ = ("dtype", "flat", "grad", "name", "shape", "state")
+    __slots__ = ("dtype", "empty", "flat", "grad", "name", "shadow", "shadow_version", "shape", "state")
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any):
-        self.shape = shape
-        self.dtype = dtype
+    def __init__(self, array: Any):
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.empty = namespace(array).empty
         self.grad: Any = None
         self.state = EMPTY
         self.flat: Any = None
         self.name: str | None = None
+        self.shadow: Any = None  # the values in another dtype (see `gdengine.precision`), and as of which version
+        self.shadow_version = -1
 
     def destination(self) -> tuple[Any, bool]:
         """``(array, accumulate)``: where a new contribution goes, and whether to add it. It counts as written."""
         accumulate = self.state == FRESH
         if self.flat is None and not accumulate:  # whoever kept the last gradient keeps its values
-            self.grad = np.empty(self.shape, self.dtype)
+            self.grad = self.empty(self.shape, self.dtype)
         self.state = FRESH
         return self.grad, accumulate
 
@@ -213,7 +218,7 @@ class Walk:
         """The gradient of a target, an array that nobody else holds; None where no path leads to it."""
         value = self._pending.get(edge)
         if value is None or edge not in self._owned:
-            return value if value is None else np.array(value)
+            return value if value is None else value.copy()
         self._owned.discard(edge)  # given away: who asks again gets a copy
         return value
 
@@ -233,7 +238,7 @@ class Walk:
         held = self._pending.get(edge)
         if held is not None and edge in self._owned:
             return held, True
-        array = np.empty(shape, dtype if dtype is not None else self._dtype)
+        array = self._xp.empty(shape, dtype if dtype is not None else _dtype_of(edge[0], self._dtype))
         if held is not None:
             array[...] = held
         self._pending[edge] = array
@@ -279,13 +284,14 @@ class Walk:
             dy = self._take((node, 0))
             if dy is None:
                 return
-            self._dtype = dy.dtype
+            first = dy
         else:
             dy = tuple([self._take((node, i)) for i in range(node.results)])
             reached = [d for d in dy if d is not None]
             if not reached:
                 return
-            self._dtype = reached[0].dtype
+            first = reached[0]
+        self._dtype, self._xp = first.dtype, namespace(first)
         self._node = node
         assert node.backward is not None
         if node.direct:
@@ -313,13 +319,22 @@ class Walk:
             return
         held = self._pending.get(edge)
         if held is None:
-            # NumPy makes scalars of results without dimensions; backwards and kernels are owed arrays
-            self._pending[edge] = np.asarray(gradient) if isinstance(gradient, np.generic) else gradient
+            self._pending[edge] = as_array(gradient)
         elif edge in self._owned:
             held += gradient
         else:
-            self._pending[edge] = np.asarray(held + gradient)
+            self._pending[edge] = as_array(held + gradient)
             self._owned.add(edge)
+
+
+def as_array(value: Any) -> Any:
+    """An array where NumPy made a scalar of a result without dimensions: backwards and kernels are owed arrays."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def _dtype_of(source: Any, default: Any) -> Any:
+    """The dtype of the gradient of what ``source`` made: a leaf's is its own."""
+    return source.dtype if isinstance(source, Leaf) else default
 
 
 def _is_before(source: Any, node: Node) -> bool:

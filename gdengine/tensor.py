@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from . import tape
+from .device import assign, beside, check_same, device_of, is_device, is_on_cuda, moved, namespace, resolve, to_host
 from .tape import EMPTY, FRESH, Edge, Leaf, Node, Version, Walk
 
 Scalar = bool | int | float
+_SCALARS = (np.generic, bool, int, float)
 
 
 class Tensor:
@@ -80,7 +82,8 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        return "cpu"
+        """Where it lives: ``"cpu"``, ``"cuda:0"``, …"""
+        return device_of(self._array)
 
     @property
     def data(self) -> "Tensor":
@@ -123,7 +126,7 @@ class Tensor:
                     "write x.to(np.float32), or drop requires_grad for indices and labels"
                 )
             if self._leaf is None:
-                self._leaf = Leaf(self.shape, self.dtype)
+                self._leaf = Leaf(self._array)
             self._edge = (self._leaf, 0)
 
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
@@ -150,7 +153,7 @@ class Tensor:
                 "reshape or broadcast it first"
             )
         if array is not self._leaf.grad or self._leaf.state != FRESH:
-            self._leaf.assign(array)
+            self._leaf.assign(beside(array, self._array))
 
     def zero_grad(self) -> None:
         """Forget the gradient: the next backward starts from nothing."""
@@ -193,7 +196,7 @@ class Tensor:
             value = walk.gradient(edge)
             if value is not None:
                 array, accumulate = edge[0].destination()
-                np.add(array, value, out=array) if accumulate else np.copyto(array, value)
+                np.add(array, value, out=array) if accumulate else assign(array, value)
 
     def _edge_for_backward(self) -> Edge:
         if self._edge is None:
@@ -210,8 +213,8 @@ class Tensor:
                     f"backward from a tensor of shape {self.shape} needs a scalar: write loss.mean().backward(), "
                     "or pass the gradient: y.backward(gradient) with gradient of y's shape"
                 )
-            return np.ones(self.shape, self.dtype)
-        array = to_array(gradient)
+            return namespace(self._array).ones(self.shape, self.dtype)
+        array = beside(to_array(gradient), self._array)
         if array.shape != self.shape:
             raise ValueError(
                 f"backward over a tensor of shape {self.shape} got a gradient of shape {array.shape}: they must agree"
@@ -235,22 +238,29 @@ class Tensor:
     def _move_into(self, flat: Any, array: Any, grad: Any) -> None:
         """Live in a `Flat` from now on: data and gradient are copied there, and become these views of it."""
         array[...] = self._array
-        self._hold(array)
         leaf = self._leaf
         assert leaf is not None
         if leaf.state != EMPTY:
             grad[...] = leaf.grad
-        leaf.grad, leaf.flat = grad, flat
+        self._settle(flat, array, grad)
 
     def _become(self, array: Any) -> None:
-        """Hold other data from now on (another dtype); a gradient is converted with it."""
+        """Hold other data from now on (another dtype, another device); a gradient goes with it."""
         self._hold(array)
         self._version.n += 1
         leaf = self._leaf
         if leaf is not None:
-            leaf.flat = None
-            leaf.dtype = array.dtype
-            leaf.grad = None if leaf.grad is None else leaf.grad.astype(array.dtype)
+            leaf.flat = leaf.shadow = None
+            leaf.dtype, leaf.empty = array.dtype, namespace(array).empty
+            if leaf.grad is not None:
+                leaf.grad = moved(leaf.grad, device_of(array)).astype(array.dtype, copy=False)
+
+    def _settle(self, flat: Any, array: Any, grad: Any) -> None:
+        """Hold these views of a `Flat` that has moved to another device, with its values."""
+        self._hold(array)
+        leaf = self._leaf
+        assert leaf is not None
+        leaf.grad, leaf.flat, leaf.shadow, leaf.empty = grad, flat, None, namespace(array).empty
 
     def _hold(self, array: Any) -> None:
         """Have another array. Who was given the old one's address keeps this tensor alive, which keeps that array."""
@@ -264,7 +274,12 @@ class Tensor:
         """The values as a NumPy array over the same memory; read-only where the tensor requires a gradient.
 
         (What changes a parameter behind the tape's back cannot be noticed; change ``x.detach().numpy()`` if you must.)
+
+        Raises:
+            TypeError: the tensor is on a GPU: ``x.cpu().numpy()`` copies it from there.
         """
+        if is_on_cuda(self._array):
+            raise TypeError(f"a tensor on {self.device} has no NumPy array: write x.cpu().numpy(), which copies it")
         if self._edge is None:
             return self._array
         view = self._array.view()
@@ -285,9 +300,20 @@ class Tensor:
 
     @property
     def __array_interface__(self) -> Any:
+        if is_on_cuda(self._array):
+            raise AttributeError(f"a tensor on {self.device} has no __array_interface__")
         if self._lent is None:
             self._lent = []  # see `_hold`
         return self.numpy().__array_interface__
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        """For whatever computes on a GPU's memory: CuPy, a ``numba.cuda`` kernel, PyTorch."""
+        if not is_on_cuda(self._array):
+            raise AttributeError("a tensor on the CPU has no __cuda_array_interface__")
+        if self._lent is None:
+            self._lent = []  # see `_hold`
+        return self._array.__cuda_array_interface__
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self._edge is not None:
@@ -364,8 +390,10 @@ class Tensor:
         return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
-        values = np.array2string(self._array, separator=", ", prefix="tensor(", threshold=1000)
+        values = np.array2string(to_host(self._array), separator=", ", prefix="tensor(", threshold=1000)
         notes = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if is_on_cuda(self._array):
+            notes += f", device='{self.device}'"
         if self._edge is not None:
             source = self._edge[0]
             notes += ", requires_grad=True" if isinstance(source, Leaf) else f", grad_fn=<{source.name}>"
@@ -377,7 +405,7 @@ class Tensor:
         out = type(self).__new__(type(self))
         Tensor.__init__(out, self._array.copy())
         if self._leaf is not None:  # kept by a frozen parameter too
-            out._leaf = Leaf(self.shape, self.dtype)
+            out._leaf = Leaf(self._array)
             out._leaf.name = self._leaf.name
         out.requires_grad = self.requires_grad
         memo[id(self)] = out
@@ -386,11 +414,19 @@ class Tensor:
     # ---- another dtype or device
 
     def to(self, target: Any) -> "Tensor":
-        """On another device (a string, ``"cpu"``) or in another dtype; gradients pass through."""
-        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "gpu"):
-            check_device(target)
+        """On another device (``"cpu"``, ``"cuda"``, ``"cuda:1"``) or in another dtype; gradients pass through.
+
+        The tensor itself where it is so already. A copy to a GPU does not wait for it; one from there does.
+
+        Raises:
+            ValueError, RuntimeError: there is no such device, or it cannot be used; says why.
+        """
+        if not is_device(target):
+            return F.cast(self, target)
+        there, here = resolve(target), self.device
+        if there == here:
             return self
-        return F.cast(self, target)
+        return record("to", moved(self._array, there), (self,), lambda dy: (moved(dy, here),))
 
     def float(self) -> "Tensor":
         return F.cast(self, np.float32)
@@ -402,25 +438,28 @@ class Tensor:
         return F.cast(self, np.int64)
 
     def cpu(self) -> "Tensor":
-        return self
+        return self.to("cpu")
+
+    def cuda(self) -> "Tensor":
+        return self.to("cuda")
 
     # ---- in place
 
     def copy_(self, source: Any) -> "Tensor":
         """Overwrite the values with ``source``, broadcast."""
-        return self._change(np.copyto, source)
+        return self._change(assign, source)
 
     def fill_(self, value: Scalar) -> "Tensor":
-        return self._change(np.copyto, value)
+        return self._change(assign, value)
 
     def zero_(self) -> "Tensor":
-        return self._change(np.copyto, False)
+        return self._change(assign, False)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        def assign(array: Any, source: Any) -> None:
-            array[array_index(index)] = source
+        def set_items(array: Any, source: Any) -> None:
+            array[array_index(index, array)] = beside(source, array)
 
-        self._change(assign, value)
+        self._change(set_items, value)
 
     def __iadd__(self, other: Any) -> "Tensor":
         return self._update(F.add, np.add, other)
@@ -443,7 +482,7 @@ class Tensor:
         on_tape = self._edge is not None or (isinstance(other, Tensor) and other.requires_grad)
         if tape.mode.enabled and on_tape and not (self._edge is not None and self.is_leaf):
             return function(self, other)
-        return self._change(lambda array, x: ufunc(array, x, out=array, casting="same_kind"), other)
+        return self._change(lambda a, x: ufunc(a, beside(x, a), out=a, casting="same_kind"), other)
 
     def _change(self, function: Callable[[Any, Any], Any], source: Any) -> "Tensor":
         """Change the array in place, which the tape does not record: refused where a gradient would go wrong by it."""
@@ -661,7 +700,7 @@ class Parameter(Tensor):
 def wrap(array: Any) -> Tensor:
     """A tensor over ``array``, outside the tape."""
     out = Tensor.__new__(Tensor)
-    out._array = array if isinstance(array, np.ndarray) else np.asarray(array)
+    out._array = np.asarray(array) if isinstance(array, _SCALARS) else array
     out._edge = None
     out._leaf = None
     out._lent = None
@@ -750,7 +789,7 @@ def to_array(data: Any, dtype: Any = None) -> Any:
     """``data`` as an array: itself where it is one, float32 where it is Python's floats."""
     if isinstance(data, Tensor):
         data = data._array
-    array = np.asarray(data)
+    array = data if is_on_cuda(data) else np.asarray(data)
     target = array.dtype if dtype is None else np.dtype(dtype)
     for kind in (array.dtype, target):
         if kind.kind not in "biu" and not is_floating(kind):
@@ -760,11 +799,16 @@ def to_array(data: Any, dtype: Any = None) -> Any:
     return array.astype(target, copy=False)
 
 
-def array_index(index: Any) -> Any:
-    """An index with its tensors replaced by arrays."""
+def array_index(index: Any, array: Any) -> Any:
+    """An index into ``array`` with its tensors replaced by arrays, which lie where ``array`` does."""
     if isinstance(index, tuple):
-        return tuple([array_index(part) for part in index])
-    return index._array if isinstance(index, Tensor) else index
+        return tuple([array_index(part, array) for part in index])
+    if isinstance(index, Tensor):
+        check_same("indexing", x=array, index=index._array)
+        return index._array
+    if isinstance(index, list) and is_on_cuda(array):
+        index = np.asarray(index)
+    return beside(index, array)
 
 
 def tensors_of(*values: Any) -> "tuple[Tensor, ...]":
@@ -804,7 +848,8 @@ def _as_arrays(value: Any) -> Any:
 
 def compare(ufunc: Any, a: Any, b: Any) -> Tensor:
     """An elementwise comparison: a bool tensor, which no gradient passes."""
-    return wrap(ufunc(value_of(a), value_of(b)))
+    p, q = value_of(a), value_of(b)
+    return wrap(ufunc(beside(p, q), beside(q, p)))
 
 
 def _is_predicate(ufunc: Any) -> bool:
@@ -824,14 +869,6 @@ def check_set_to_none(set_to_none: bool) -> None:
             "set_to_none=False is not offered: gradients are forgotten, never zeroed in place. For a gradient of zeros "
             "assign it: p.grad = np.zeros(p.shape, p.dtype)"
         )
-
-
-def check_device(device: str) -> None:
-    """Raise unless arrays can live there."""
-    if device != "cpu":
-        from . import cuda
-
-        raise RuntimeError(f"device {device!r} cannot be used: {cuda.why_not()}. Use 'cpu'.")
 
 
 from . import functional as F  # noqa: E402  operators on a Tensor are calls of functions, which are made of Tensors

@@ -3,6 +3,7 @@
 ======================  ==========================================================
 NumPy, float32          ``cpu.py``, when Numba is there
 NumPy, any other dtype  ``reference.py``
+CuPy                    ``cuda.py``
 ======================  ==========================================================
 
 The choice between fused and reference is made once a process, at the first call: swapping one for the other half-way
@@ -56,7 +57,9 @@ def _has(package: str, kind: str) -> bool:
 def select(package: str, array: Any) -> ModuleType:
     """The module of ``package`` (an operation's folder) that computes on ``array``."""
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{package} computes on NumPy arrays, got {type(array).__name__}")
+        if type(array).__module__.split(".")[0] == "cupy":  # which is not imported to find out
+            return module(package, "cuda")
+        raise TypeError(f"{package} computes on NumPy and CuPy arrays, got {type(array).__name__}")
     if array.dtype == np.float32 and choice() == "fused" and _has(package, "cpu"):
         return module(package, "cpu")
     return module(package, "reference")

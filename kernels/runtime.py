@@ -19,7 +19,18 @@ import numpy as np
 
 from .common.cuda_source import Kernel, Parameter, Source
 
-__all__ = ["Device", "Kernel", "KernelError", "Source", "blocks", "device", "launch", "substituted"]
+__all__ = [
+    "Device",
+    "Kernel",
+    "KernelError",
+    "Source",
+    "blocks",
+    "counting_from",
+    "device",
+    "launch",
+    "random_base",
+    "substituted",
+]
 
 SCALARS = {
     "int": np.int32,
@@ -86,6 +97,27 @@ def substituted(other: Device) -> Iterator[None]:
         yield
     finally:
         _substitute.pop()
+
+
+_random_bases: list[Any] = []
+
+
+def random_base() -> Any:
+    """A uint64 array (1,) of the device that kernels add to the number of their random call; None for nothing.
+
+    A captured graph bears the numbers of its capture, and counts on through it.
+    """
+    return _random_bases[-1] if _random_bases else None
+
+
+@contextlib.contextmanager
+def counting_from(base: Any) -> Iterator[None]:
+    """Random calls inside are numbered from ``base`` on: see `random_base`."""
+    _random_bases.append(base)
+    try:
+        yield
+    finally:
+        _random_bases.pop()
 
 
 @cache

@@ -8,24 +8,32 @@ import pytest
 import gdengine
 
 PACKAGE = Path(gdengine.__file__).parent
-GROUND = {"cuda", "flat", "kernels", "random", "tape"}
-CORE = {"creation", "differentiation", "functional", "tensor"}  # one layer: an operator is a call of a function
+GROUND = {"cuda", "device", "flat", "kernels", "random", "tape"}
+CORE = {
+    "creation",
+    "differentiation",
+    "functional",
+    "precision",
+    "tensor",
+}  # one layer: an operator is a call of a function
 BELOW_TRAINING = {*GROUND, *CORE, "data", "models", "nn", "optim"}
 
 # Each module or package of gdengine, and what it may import besides itself. "" is gdengine's own name: its version.
 MAY_IMPORT = {
     "kernels": set(),
-    "tape": set(),
     "cuda": set(),
-    "flat": {"tape"},
+    "device": {"cuda"},
+    "tape": {"device"},
+    "flat": {"device", "tape"},
     "random": {"kernels"},
     "tensor": {*GROUND, *CORE},
     "functional": {*GROUND, *CORE},
     "creation": {*GROUND, *CORE},
+    "precision": {*GROUND, *CORE},
     "differentiation": {*GROUND, *CORE},
     "nn": {*GROUND, *CORE},
     "models": {*GROUND, *CORE, "nn"},
-    "optim": {"flat", "kernels", "tape", "tensor"},  # it trains tensors, and computes on arrays
+    "optim": {*GROUND, "tensor"},  # it trains tensors, and computes on arrays
     "data": {"kernels", "random"},
     "dynamics": {"", *BELOW_TRAINING},
     "distributed": {"", *BELOW_TRAINING},

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from .. import kernels
+from ..device import check_same, namespace
+from ..precision import operand
 from ..random import default_generator
 from ..tensor import Tensor, record
 from .dropout import check_p
@@ -33,7 +33,7 @@ def scaled_dot_product_attention(
         ValueError: a shape does not fit, or dropout_p is not in [0, 1).
         TypeError: the dtypes differ.
     """
-    q, k, v = floating(query), floating(key), floating(value)
+    q, k, v = operand(floating(query)), operand(floating(key)), operand(floating(value))
     _check(q, k, v, is_causal)
     heads: tuple[Any, Any, Any] = (_last_contiguous(q._array), _last_contiguous(k._array), _last_contiguous(v._array))
     options: dict[str, Any] = {"causal": is_causal, "scale": scale, "dropout": _dropout_call(dropout_p)}
@@ -58,7 +58,7 @@ def qkv_attention(qkv: Any, n_head: int, *, dropout_p: float = 0.0, is_causal: b
     Raises:
         ValueError: the last axis is not 3·n_head·D, or dropout_p is not in [0, 1).
     """
-    qkv = floating(qkv)
+    qkv = operand(floating(qkv))
     if n_head < 1 or qkv.ndim != 3 or qkv.shape[2] % (3 * n_head):
         raise ValueError(f"qkv_attention wants (B, T, 3·C) with C a multiple of n_head={n_head}, got {qkv.shape}")
     packed = _last_contiguous(qkv._array)
@@ -68,7 +68,7 @@ def qkv_attention(qkv: Any, n_head: int, *, dropout_p: float = 0.0, is_causal: b
     joined = (*packed.shape[:2], packed.shape[2] // 3)
 
     def backward(do: Any) -> tuple[Any]:
-        dqkv = np.empty(packed.shape, packed.dtype)
+        dqkv = namespace(packed).empty(packed.shape, packed.dtype)
         do = _last_contiguous(do).reshape(*joined[:2], n_head, joined[2] // n_head).swapaxes(1, 2)
         kernels.attention.backward(do, *heads, saved, **options, out=_heads(dqkv, n_head))
         return (dqkv,)
@@ -84,7 +84,9 @@ def _heads(packed: Any, n_head: int) -> tuple[Any, Any, Any]:
 
 
 def _last_contiguous(array: Any) -> Any:
-    return array if array.strides[-1] == array.itemsize or array.size == 0 else np.ascontiguousarray(array)
+    if array.strides[-1] == array.itemsize or array.size == 0:
+        return array
+    return namespace(array).ascontiguousarray(array)
 
 
 def _dropout_call(p: float) -> tuple[float, tuple[int, int], int] | None:
@@ -100,5 +102,6 @@ def _check(q: Tensor, k: Tensor, v: Tensor, is_causal: bool) -> None:
         raise ValueError(f"attention wants equal batch, heads and width, and as many keys as values; {shapes}")
     if is_causal and q.shape[2] != k.shape[2]:
         raise ValueError(f"causal attention wants as many queries as keys, {shapes}; pass is_causal=False to decode")
+    check_same("attention", query=q._array, key=k._array, value=v._array)
     if len({q.dtype, k.dtype, v.dtype}) > 1:
         raise TypeError(f"attention wants one dtype, got {q.dtype}, {k.dtype}, {v.dtype}")

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import beside, check_same, is_on_cuda, namespace
 from ..tensor import Tensor, as_tensor, is_floating, record, tensors_of, to_array, value_of, wrap
 
 # ---- two operands
@@ -121,10 +122,12 @@ def _extremum(name: str, pick: Any, loses: Any, a: Any, b: Any) -> Tensor:
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where ``condition`` (bool) is true, b elsewhere. The gradient goes to what was taken, zero to the other."""
-    chosen = np.asarray(value_of(condition))
+    chosen = as_tensor(condition)._array
     if chosen.dtype != np.bool_:
         raise TypeError(f"where wants a bool condition, got {chosen.dtype}: write x != 0 or x > 0")
     x, y = operands(a, b)
+    x, y = _beside(x, chosen), _beside(y, chosen)
+    chosen = beside(chosen, x._array)
     check_broadcast(chosen.shape, x.shape, y.shape)
     at_x, at_y = (x.shape, x.dtype), (y.shape, y.dtype)
     wants_x, wants_y = x.requires_grad, y.requires_grad
@@ -219,6 +222,8 @@ def operands(a: Any, b: Any) -> tuple[Tensor, Tensor]:
         ValueError: the shapes do not broadcast.
     """
     x, y = matched(_paired(a, b), _paired(b, a))
+    if type(x._array) is not type(y._array):
+        check_same("arithmetic", left=x._array, right=y._array)
     if x.shape != y.shape:
         check_broadcast(x.shape, y.shape)
     return x, y
@@ -248,18 +253,25 @@ def matched(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def _paired(a: Any, other: Any) -> Tensor:
     if isinstance(a, Tensor):
         return a
-    a = value_of(a)
-    dtype = other.dtype if isinstance(other, Tensor | np.ndarray) else to_array(other).dtype
+    a, partner = value_of(a), as_tensor(other)._array
+    dtype = partner.dtype
     if isinstance(a, bool | int | float):
-        return wrap(_scalar(a, dtype))
-    return wrap(to_array(a, dtype if is_floating(dtype) and not hasattr(a, "dtype") else None))
+        return wrap(_scalar(a, partner))
+    return wrap(beside(to_array(a, dtype if is_floating(dtype) and not hasattr(a, "dtype") else None), partner))
 
 
-def _scalar(a: bool | int | float, dtype: Any) -> Any:
+def _scalar(a: bool | int | float, partner: Any) -> Any:
     """A Python number as an array of the other operand's dtype, unless it is a float beside integers."""
-    if is_floating(dtype):
-        return np.asarray(a, dtype)
-    return to_array(a) if isinstance(a, float) or dtype == np.bool_ else np.asarray(a, dtype)
+    dtype = partner.dtype
+    if not is_floating(dtype) and (isinstance(a, float) or dtype == np.bool_):
+        dtype = to_array(a).dtype
+    # on a GPU made there: a copy would cost more, and could not be captured
+    return namespace(partner).full((), a, dtype) if is_on_cuda(partner) else np.asarray(a, dtype)
+
+
+def _beside(x: Tensor, array: Any) -> Tensor:
+    """x where ``array`` lives, if x is a constant."""
+    return wrap(beside(x._array, array)) if x._edge is None else x
 
 
 def floating(x: Any) -> Tensor:

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..tensor import Tensor, as_tensor, record, tensors_of, value_of
+from ..device import beside, check_same, is_on_cuda
+from ..precision import operand
+from ..tensor import Tensor, as_tensor, record, tensors_of
 
 
 def embedding(ids: Any, weight: Any) -> Tensor:
@@ -21,13 +23,16 @@ def embedding(ids: Any, weight: Any) -> Tensor:
     Raises:
         TypeError: ids are not integers.
         ValueError: the weight has not two axes.
-        IndexError: an id is out of range; the message says which, and where.
+        IndexError: an id is out of range; the message says which, and where. (Ids that live on a GPU are not looked
+            at, since that would have to wait for it: an id out of range reads as NaN there, and moves nothing.)
     """
-    w = as_tensor(weight)
+    w = operand(weight)
     if w.ndim != 2:
         raise ValueError(f"embedding wants a weight of shape (V, C), got {w.shape}; the ids come before the weight")
-    indices = np.asarray(value_of(ids))
+    indices = as_tensor(ids)._array
     check_indices("embedding", "ids", indices, w.shape[0])
+    indices = beside(indices, w._array)
+    check_same("embedding", ids=indices, weight=w._array)
     w_shape = w.shape
 
     def backward(dy: Any, into: Any) -> None:
@@ -45,7 +50,7 @@ def check_indices(function: str, name: str, indices: Any, limit: int, ignored: i
             f"{function} wants integer {name}, got {indices.dtype}: write {name}.astype(np.int64), or {name}.long() if "
             "that is a tensor"
         )
-    if not indices.size:
+    if not indices.size or is_on_cuda(indices):
         return
     low, high = int(indices.min()), int(indices.max())
     if low >= 0 and high < limit:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
+from ..device import is_on_cuda, namespace
 from ..tensor import Tensor, array_index, as_tensor, record, tensors_of
 
 
@@ -17,7 +19,7 @@ def getitem(x: Any, index: Any) -> Tensor:
     """
     x = as_tensor(x)
     keeps = tensors_of(*index) if isinstance(index, tuple) else tensors_of(index)
-    index = array_index(index)
+    index = array_index(index, x._array)
     simple = _is_simple(index)
     if simple:  # the dots make a view of a single element too
         parts = index if isinstance(index, tuple) else (index,)
@@ -35,9 +37,23 @@ def getitem(x: Any, index: Any) -> Tensor:
         if simple:
             dx[index] += dy
         else:
-            np.add.at(dx, index, dy)
+            add_at(dx, index, dy)
 
     return record("getitem", y, (x,), backward, keeps=keeps, view_of=x if simple else None, direct=True)
+
+
+def add_at(target: Any, index: Any, values: Any) -> None:
+    """target[index] += values, where an index repeats adding up in order: ``np.add.at``, and on a GPU as reproducible.
+
+    (CuPy's own adds in the order in which threads arrive.)
+    """
+    if not is_on_cuda(target):
+        np.add.at(target, index, values)
+        return
+    places = namespace(target).arange(target.size).reshape(target.shape)[index].reshape(-1)
+    sums = target.astype(np.float32).reshape(-1, 1)
+    kernels.embedding.backward(values.reshape(-1, 1), places, out=sums, accumulate=True)
+    target[...] = sums.reshape(target.shape)
 
 
 def _is_simple(index: Any) -> bool:

@@ -4,8 +4,10 @@ import math
 from typing import Any
 
 from .. import kernels
+from ..device import check_same
 from ..kernels.common.store import store
-from ..tensor import Tensor, as_tensor, record
+from ..precision import operand
+from ..tensor import Tensor, record
 
 
 def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = None, residual: Any = None) -> Tensor:
@@ -24,9 +26,9 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
         ValueError: a shape does not fit, or the activation is not known.
         TypeError: the dtypes differ.
     """
-    x, w = as_tensor(x), as_tensor(weight)
-    b = None if bias is None else as_tensor(bias)
-    r = None if residual is None else as_tensor(residual)
+    x, w = operand(x), operand(weight)
+    b = None if bias is None else operand(bias)
+    r = None if residual is None else operand(residual)
     _check(x, w, b, r, activation)
     m, out = math.prod(x.shape[:-1]), w.shape[0]
     rows = x._array.reshape(m, w.shape[1])
@@ -85,6 +87,7 @@ def _check(x: Tensor, w: Tensor, b: Tensor | None, r: Tensor | None, activation:
     if r is not None and r.shape != (*x.shape[:-1], w.shape[0]):
         raise ValueError(f"linear adds a residual of shape {(*x.shape[:-1], w.shape[0])}, got {r.shape}")
     given = {"x": x, "weight": w, "bias": b, "residual": r}
+    check_same("linear", **{name: None if t is None else t._array for name, t in given.items()})
     dtypes = {name: t.dtype.name for name, t in given.items() if t is not None}
     if len(set(dtypes.values())) > 1:
         found = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())

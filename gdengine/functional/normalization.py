@@ -3,7 +3,9 @@
 from typing import Any
 
 from .. import kernels
-from ..tensor import Tensor, as_tensor, record
+from ..device import check_same
+from ..precision import operand
+from ..tensor import Tensor, record
 from .elementwise import floating
 
 
@@ -18,16 +20,18 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) 
         ValueError: a shape does not fit.
         TypeError: the dtypes differ.
     """
-    x = floating(x)
+    x = operand(floating(x))
     if not x.shape or not x.shape[-1]:
         raise ValueError(f"layer_norm wants a last axis with elements to normalise over, got x of shape {x.shape}")
-    w = None if weight is None else as_tensor(weight)
-    b = None if bias is None else as_tensor(bias)
+    w = None if weight is None else operand(weight)
+    b = None if bias is None else operand(bias)
     for name, part in (("weight", w), ("bias", b)):
         if part is not None and part.shape != x.shape[-1:]:
             raise ValueError(f"layer_norm of x {x.shape} wants a {name} of shape {x.shape[-1:]}, got {part.shape}")
         if part is not None and part.dtype != x.dtype:
             raise TypeError(f"layer_norm wants one dtype, got x {x.dtype} and {name} {part.dtype}")
+    arrays = {name: part._array for name, part in (("x", x), ("weight", w), ("bias", b)) if part is not None}
+    check_same("layer_norm", **arrays)
     shape, dtype = x.shape, x.dtype
     rows = x._array.reshape(-1, shape[-1])
     scale = None if w is None else w._array

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..device import assign, is_device, moved, resolve, to_host
 from ..flat import is_held
-from ..tensor import Parameter, Tensor, check_device, check_set_to_none, is_floating, to_array
+from ..tensor import Parameter, Tensor, check_set_to_none, is_floating, to_array
 
 
 class Module:
@@ -165,9 +166,12 @@ class Module:
     # ---- state
 
     def state_dict(self) -> dict[str, Any]:
-        """{name: array} of all parameters (tied ones under their first name) and buffers; the arrays are live views."""
+        """{name: array} of all parameters (tied ones under their first name) and buffers; the arrays are live views.
+
+        They are CuPy's where the module is on a GPU.
+        """
         members = (*self.named_parameters(), *self.named_buffers())
-        return {name: tensor.detach().numpy() for name, tensor in members}
+        return {name: tensor._array for name, tensor in members}
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
         """Copy arrays (or tensors) in by name, in place; everything is checked before anything is changed.
@@ -206,7 +210,7 @@ class Module:
                 + ("\nstrict=False ignores missing and unknown names" if strict else "")
             )
         for name, array in arrays.items():
-            known[name]._array[...] = array
+            assign(known[name]._array, array)
             known[name]._version.n += 1
         return missing, unexpected
 
@@ -257,14 +261,17 @@ class Module:
         return self
 
     def to(self, target: Any) -> "Module":
-        """To another device (a string), or to another float dtype: parameters, buffers and gradients.
+        """To another device (``"cuda"``, ``"cpu"``), or to another float dtype: parameters, buffers and gradients.
+
+        An optimizer that trains some of the parameters moves with them: all that it trains, and its state.
 
         Raises:
-            RuntimeError: the device cannot be used; or a change of dtype while an optimizer holds a parameter, whose
-                place in θ and whose state have the old one.
+            ValueError, RuntimeError: there is no such device, or it cannot be used; or a change of dtype while an
+                optimizer holds a parameter, whose place in θ and whose state have the old one.
+            TypeError: an optimizer holds parameters of another dtype than float32, and those stay on the CPU.
         """
-        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "gpu"):
-            check_device(target)
+        if is_device(target):
+            self._move(resolve(target))
             return self
         dtype = np.dtype(target)
         if not is_floating(dtype):
@@ -279,6 +286,21 @@ class Module:
         for tensor in (*moving, *(b for b in self.buffers() if is_floating(b.dtype))):
             tensor._become(tensor._array.astype(dtype, copy=False))
         return self
+
+    def _move(self, device: str) -> None:
+        parameters = list(self.parameters())
+        flats = {id(p._leaf.flat): p._leaf.flat for p in parameters if p._leaf is not None and is_held(p)}
+        for flat in flats.values():
+            flat.to(device)
+        for tensor in (*parameters, *self.buffers()):
+            if tensor.device != device:
+                tensor._become(moved(tensor._array, device))
+
+    def cpu(self) -> "Module":
+        return self.to("cpu")
+
+    def cuda(self) -> "Module":
+        return self.to("cuda")
 
     def float(self) -> "Module":
         return self.to(np.float32)
@@ -307,6 +329,7 @@ def _conflicts(known: dict[str, Any], arrays: dict[str, Any]) -> list[str]:
     problems = []
     for name, array in arrays.items():
         other = first.setdefault(id(known[name]), name)
-        if other != name and not np.array_equal(array, arrays[other], equal_nan=is_floating(array.dtype)):
+        same = (to_host(array), to_host(arrays[other]))
+        if other != name and not np.array_equal(*same, equal_nan=is_floating(array.dtype)):
             problems.append(f"{name}: differs from {other}, with which it is tied: one parameter has one value")
     return problems

@@ -5,6 +5,7 @@ from typing import Any
 
 from .. import kernels
 from ..flat import Flat
+from ..kernels.adamw import cuda as adamw_on_gpu
 from .optimizer import LearningRate, Optimizer, check_lr, check_range
 
 
@@ -65,6 +66,23 @@ class Adam(Optimizer):
             step=step,
             grad_scale=grad_scale,
             decoupled=self.decoupled,
+        )
+
+    def gpu_row(self, group: dict[str, Any], lr: float, step: int) -> tuple[float, ...]:
+        settings = {key: group[key] for key in ("betas", "eps", "weight_decay")}
+        return adamw_on_gpu.coefficients(lr=lr, step=step, decoupled=self.decoupled, **settings)
+
+    def gpu_update(self, flat: Flat, chunks: Any, variant: Any, rows: Any, clip: Any, ok: Any) -> None:
+        adamw_on_gpu.step_flat(
+            flat.theta,
+            flat.grad,
+            flat.state["exp_avg"],
+            flat.state["exp_avg_sq"],
+            chunks=chunks,
+            coefficients=rows,
+            clip=clip,
+            ok=ok,
+            shadow=flat.shadow,
         )
 
 

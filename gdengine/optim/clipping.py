@@ -23,7 +23,7 @@ def norm_of(vectors: Sequence[Any]) -> float:
     norm = _root_of_squares(vectors)
     if math.isfinite(norm):
         return norm
-    largest = float(np.max([np.abs(vector).max(initial=0) for vector in vectors]))
+    largest = float(np.max([float(np.abs(vector).max(initial=0)) for vector in vectors]))
     return largest * _root_of_squares([vector / largest for vector in vectors]) if math.isfinite(largest) else largest
 
 

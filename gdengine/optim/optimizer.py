@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import assign, is_on_cuda
 from ..flat import Flat, Segment, is_held, runs
 from ..tensor import Tensor, check_set_to_none, is_floating
 from .clipping import clip_coefficient, norm_of
@@ -32,10 +33,6 @@ class Optimizer:
 
     Attributes:
         param_groups: the groups, dicts with ``"params"`` and their settings, which may be changed between steps.
-        t: updates taken. A learning rate that is a function is called with it.
-        skipped: steps that were skipped because the gradient was not finite.
-        bad_parameter: the name of the first parameter whose gradient was not finite, after such a step; else None.
-        grad_norm: the norm of the last step's gradient before clipping; None before the first.
 
     Raises:
         ValueError: no parameters; a parameter twice, or in another optimizer; two of one name; a setting out of range.
@@ -57,10 +54,11 @@ class Optimizer:
             self._check_known(number, set(group) - {"params", "names"})
             self.check(group)
         _check_parameters(self.param_groups)
-        self.t = 0
-        self.skipped = 0
-        self.bad_parameter: str | None = None
-        self.grad_norm: float | None = None
+        self._t = 0
+        self._skipped = 0
+        self._bad_parameter: str | None = None
+        self._grad_norm: float | None = None
+        self._gpu_step: Any = None
         self.flats = self._lay_out()
 
     # ---- for a rule to define
@@ -77,7 +75,43 @@ class Optimizer:
         """Run the rule's kernel over one part of the flat vectors; ``step`` counts from 1."""
         raise NotImplementedError
 
+    def gpu_row(self, group: dict[str, Any], lr: float, step: int) -> tuple[float, ...]:
+        """What the rule's kernel on a GPU reads of a group."""
+        raise NotImplementedError(f"{type(self).__name__} has no kernel for a GPU: model.to('cpu')")
+
+    def gpu_variant(self, flat: Flat, group: dict[str, Any]) -> Any:
+        """Groups of which this differs get a launch of their own."""
+        return None
+
+    def gpu_update(self, flat: Flat, chunks: Any, variant: Any, rows: Any, clip: Any, ok: Any) -> None:
+        """Launch the rule's kernel over the chunks, whose groups are rows of ``rows``; see its ``step_flat``."""
+        raise NotImplementedError
+
     # ---- for everybody
+
+    @property
+    def t(self) -> int:
+        """Updates taken. A learning rate that is a function is called with it."""
+        self._settle()
+        return self._t
+
+    @property
+    def skipped(self) -> int:
+        """Steps that were skipped because the gradient was not finite."""
+        self._settle()
+        return self._skipped
+
+    @property
+    def bad_parameter(self) -> str | None:
+        """The name of the first parameter whose gradient was not finite, after a skipped step; else None."""
+        self._settle()
+        return self._bad_parameter
+
+    @property
+    def grad_norm(self) -> float | None:
+        """The norm of the last step's gradient before clipping; None before the first."""
+        self._settle()
+        return self._grad_norm
 
     @property
     def lr(self) -> float:
@@ -99,8 +133,9 @@ class Optimizer:
 
     def lr_of(self, group: dict[str, Any]) -> float:
         """The learning rate of the next step in ``group``."""
+        self._settle()
         lr = group["lr"]
-        value = float(lr(self.t)) if callable(lr) else float(lr)
+        value = float(lr(self._t)) if callable(lr) else float(lr)
         if not 0 <= value < math.inf:
             raise ValueError(f"the learning rate at step {self.t} is {value}: it must be finite and not negative")
         return value
@@ -111,7 +146,12 @@ class Optimizer:
         A step whose gradient is not finite is skipped and counted: parameters, state, t and the learning rate stay as
         they were, and the gradients are used up all the same. A parameter without a fresh gradient, or that does not
         require one, sits the step out: no decay, no momentum, no count, as PyTorch does where ``grad`` is None.
+
+        On a GPU the step is only enqueued, and True says no more than that; reading ``t``, ``skipped``,
+        ``bad_parameter`` or ``grad_norm`` waits for it.
         """
+        if self._is_on_gpu():
+            return self._gpu().step()
         lrs = [self.lr_of(group) for group in self.param_groups]
         live = [flat.live() for flat in self.flats]
         for flat in self.flats:
@@ -119,18 +159,18 @@ class Optimizer:
         if not any(live):
             warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=2)
             return False
-        self.grad_norm = norm_of(
+        self._grad_norm = norm_of(
             [
                 flat.grad[part]
                 for flat, segments in zip(self.flats, live, strict=True)
                 for part, _ in runs(segments, key=lambda segment: None)
             ]
         )
-        self.bad_parameter = None if math.isfinite(self.grad_norm) else self._first_not_finite(live)
-        if self.bad_parameter is not None:
-            self.skipped += 1
+        self._bad_parameter = None if math.isfinite(self._grad_norm) else self._first_not_finite(live)
+        if self._bad_parameter is not None:
+            self._skipped += 1
             return False
-        self._move(live, lrs, clip_coefficient(self.grad_norm, self.clip_norm))
+        self._move(live, lrs, clip_coefficient(self._grad_norm, self.clip_norm))
         return True
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -147,10 +187,13 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs but the parameters themselves; keyed by parameter name, arrays live views.
 
+        The arrays are CuPy's where the parameters are on a GPU.
+
         ``{"t", "skipped", "state": {name: {"step", …vectors}}, "param_groups": [{"params": names, …settings}],
         "schedules": […]}``. A learning rate that is a function is not data: its group says None, and ``schedules``
         holds, for each group, the function's own ``state_dict()`` where it has one.
         """
+        self._settle()
         state = {}
         for flat in self.flats:
             for segment in flat.segments:
@@ -164,7 +207,7 @@ class Optimizer:
         schedules = [
             group["lr"].state_dict() if hasattr(group["lr"], "state_dict") else None for group in self.param_groups
         ]
-        return {"t": self.t, "skipped": self.skipped, "state": state, "param_groups": groups, "schedules": schedules}
+        return {"t": self._t, "skipped": self._skipped, "state": state, "param_groups": groups, "schedules": schedules}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from where `state_dict` was taken; everything is checked before anything is changed.
@@ -176,6 +219,7 @@ class Optimizer:
             ValueError: something is missing; the groups have other parameters, or settings that do not fit; a state
                 vector is another rule's, or has another shape.
         """
+        self._settle()
         missing = [key for key in ("t", "skipped", "state", "param_groups", "schedules") if key not in state_dict]
         if missing:
             raise ValueError(f"an optimizer's state needs {', '.join(missing)} too; it has {', '.join(state_dict)}")
@@ -195,10 +239,11 @@ class Optimizer:
             held = state.get(name, {"step": 0})
             segment.steps = int(held["step"])
             for vector in flat.state:
-                segment.of(flat.state[vector])[...] = np.asarray(held.get(vector, 0))
+                value = held.get(vector, 0)
+                assign(segment.of(flat.state[vector]), value if is_on_cuda(value) else np.asarray(value))
         for group, loaded in zip(self.param_groups, groups, strict=True):
             group.update(loaded)
-        self.t, self.skipped = int(state_dict["t"]), int(state_dict["skipped"])
+        self._t, self._skipped = int(state_dict["t"]), int(state_dict["skipped"])
 
     def __repr__(self) -> str:
         groups = [
@@ -209,6 +254,23 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__}(clip_norm={self.clip_norm}", *groups, ")"])
 
     # ---- inside
+
+    def _is_on_gpu(self) -> bool:
+        return is_on_cuda(self.flats[0].theta)
+
+    def _gpu(self) -> Any:
+        """What steps on the GPU where the parameters are now."""
+        from .gpu_step import GpuStep
+
+        if self._gpu_step is None or self._gpu_step.device != self.flats[0].device:
+            self._settle()
+            self._gpu_step = GpuStep(self)
+        return self._gpu_step
+
+    def _settle(self) -> None:
+        """Know how the last step went, if that was on a GPU."""
+        if self._gpu_step is not None:
+            self._gpu_step.settle()
 
     def _lay_out(self) -> list[Flat]:
         dtypes = list(dict.fromkeys(tensor.dtype for group in self.param_groups for tensor in group["params"]))
@@ -242,7 +304,7 @@ class Optimizer:
             for segment in segments:
                 segment.steps += 1
                 segment.tensor._version.n += 1
-        self.t += 1
+        self._t += 1
 
     def _checked_groups(self, saved: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The groups as they will be, after the saved settings."""

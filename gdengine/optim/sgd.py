@@ -5,6 +5,7 @@ from typing import Any
 
 from .. import kernels
 from ..flat import Flat
+from ..kernels.sgd import cuda as sgd_on_gpu
 from .optimizer import LearningRate, Optimizer, check_lr, check_range
 
 
@@ -60,9 +61,7 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs momentum above 0 and dampening 0")
 
     def update(self, flat: Flat, part: slice, group: dict[str, Any], lr: float, step: int, grad_scale: float) -> None:
-        if group["momentum"] and "momentum_buffer" not in flat.state:  # momentum was switched on half-way
-            flat.add_state("momentum_buffer")
-        buf = flat.state.get("momentum_buffer")
+        buf = self._buffer(flat) if group["momentum"] else flat.state.get("momentum_buffer")
         kernels.sgd.step(
             flat.theta[part],
             flat.grad[part],
@@ -75,3 +74,22 @@ class SGD(Optimizer):
             first=step == 1,
             grad_scale=grad_scale,
         )
+
+    def gpu_variant(self, flat: Flat, group: dict[str, Any]) -> Any:
+        return bool(group["momentum"])
+
+    def gpu_row(self, group: dict[str, Any], lr: float, step: int) -> tuple[float, ...]:
+        settings = {key: group[key] for key in ("momentum", "dampening", "weight_decay", "nesterov")}
+        return sgd_on_gpu.coefficients(lr=lr, first=step == 1, **settings)
+
+    def gpu_update(self, flat: Flat, chunks: Any, variant: Any, rows: Any, clip: Any, ok: Any) -> None:
+        buffer = self._buffer(flat) if variant else None
+        sgd_on_gpu.step_flat(
+            flat.theta, flat.grad, buffer, chunks=chunks, coefficients=rows, clip=clip, ok=ok, shadow=flat.shadow
+        )
+
+    def _buffer(self, flat: Flat) -> Any:
+        """The momentum's vector: of zeros where it was switched on half-way."""
+        if "momentum_buffer" not in flat.state:
+            flat.add_state("momentum_buffer")
+        return flat.state["momentum_buffer"]

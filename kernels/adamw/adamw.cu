@@ -5,7 +5,8 @@
 //
 // with rate = lr/(1 − β₁ᵗ), root_scale = 1/√(1 − β₂ᵗ), decay = 1 − lr·weight_decay (decoupled) or 1, and coupled =
 // weight_decay (coupled) or 0. These ten coefficients of each group lie in device memory, so that a captured graph can
-// be replayed with other ones; adamw_coefficients computes them there. Where ok[0] is 0 nothing is written.
+// be replayed with other ones; the scale among them is multiplied by clip[0], which only the device knows. Where ok[0]
+// is 0 nothing is written.
 //
 // Layout: a block of 256 threads takes a chunk of 4096 elements at a time, a thread 4 neighbours (16 bytes of each
 // vector) at a time; blocks stride over the chunks. Vectors that are no multiple of 16 go element by element. Moves at
@@ -17,7 +18,7 @@
 #include "common/philox.cuh"
 #include "common/vectors.cuh"
 
-constexpr int THREADS = 256, COEFFICIENTS = 10;
+constexpr int THREADS = 256;
 
 struct Rule {
   float scale, coupled, decay, beta1, rest1, beta2, rest2, rate, root_scale, eps;
@@ -43,14 +44,15 @@ extern "C" __global__ void __launch_bounds__(256)
     adamw_f32(float* __restrict__ theta, const float* __restrict__ grad, float* __restrict__ m, float* __restrict__ v,
               __nv_bfloat16* __restrict__ shadow, const long long* __restrict__ starts, const int* __restrict__ lengths,
               const int* __restrict__ groups, int chunks, long long n, const float* __restrict__ coefficients,
-              const int* __restrict__ ok, int stochastic, unsigned key0, unsigned key1,
+              const float* __restrict__ clip, const int* __restrict__ ok, int stochastic, unsigned key0, unsigned key1,
               const unsigned long long* __restrict__ call) {
   if (ok && !ok[0]) return;
   const bool aligned = aligned16(theta, grad, m, v, shadow);
   const unsigned long long number = stochastic ? call[0] : 0;
   for (int c = blockIdx.x; c < chunks; c += gridDim.x) {
     const Chunk chunk = chunk_at(starts, lengths, groups, n, c);
-    const Rule rule = reinterpret_cast<const Rule*>(coefficients)[chunk.group];
+    Rule rule = reinterpret_cast<const Rule*>(coefficients)[chunk.group];
+    if (clip) rule.scale *= clip[0];
     const int wide = aligned && chunk.start % 4 == 0 ? chunk.length / 4 * 4 : 0;
     for (int i = threadIdx.x * 4; i < wide; i += THREADS * 4) {
       const long long e = chunk.start + i;
@@ -83,31 +85,4 @@ extern "C" __global__ void __launch_bounds__(256)
         store(shadow + e, stochastic ? round_stochastically(t, word(philox(key0, key1, number, e / 4), e)) : t);
     }
   }
-}
-
-// The ten coefficients of each group from its settings (lr, β₁, β₂, eps, weight_decay, 1 if decoupled) and its count of
-// steps, which goes up by one; with the clip factor in scale[0]. One thread a group; nothing is written where ok[0] is
-// 0.
-extern "C" __global__ void __launch_bounds__(128)
-    adamw_coefficients(const double* __restrict__ settings, long long* __restrict__ steps,
-                       const float* __restrict__ scale, const int* __restrict__ ok, float* __restrict__ coefficients,
-                       int groups) {
-  const int g = blockIdx.x * 128 + threadIdx.x;
-  if (g >= groups || !ok[0]) return;
-  const double lr = settings[6 * g], beta1 = settings[6 * g + 1], beta2 = settings[6 * g + 2],
-               eps = settings[6 * g + 3];
-  const double weight_decay = settings[6 * g + 4];
-  const bool decoupled = settings[6 * g + 5] != 0;
-  const double t = (double)(steps[g] += 1);
-  float* c = coefficients + COEFFICIENTS * g;
-  c[0] = scale[0];
-  c[1] = decoupled ? 0.f : (float)weight_decay;
-  c[2] = decoupled ? (float)(1 - lr * weight_decay) : 1.f;
-  c[3] = (float)beta1;
-  c[4] = (float)(1 - beta1);
-  c[5] = (float)beta2;
-  c[6] = (float)(1 - beta2);
-  c[7] = (float)(lr / (1 - pow(beta1, t)));
-  c[8] = (float)(1 / sqrt(1 - pow(beta2, t)));
-  c[9] = (float)eps;
 }

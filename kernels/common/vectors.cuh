@@ -6,6 +6,7 @@ template <class T>
 constexpr int WIDTH = 16 / (int)sizeof(T);  // elements in 16 bytes
 
 __device__ __forceinline__ float infinity() { return __int_as_float(0x7f800000); }
+__device__ __forceinline__ float not_a_number() { return __int_as_float(0x7fc00000); }
 
 __device__ __forceinline__ float load(const float* p) { return *p; }
 __device__ __forceinline__ float load(const __nv_bfloat16* p) { return __bfloat162float(*p); }

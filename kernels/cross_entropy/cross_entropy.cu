@@ -37,7 +37,8 @@ __device__ __forceinline__ void forward(const T* z, const long long* targets, fl
   const float total = top + logf(sum);
   const long long target = targets[row];
   lse[row] = total;
-  losses[row] = target == ignore ? 0.f : total - load(from + target);
+  const bool known = target >= 0 && target < n;
+  losses[row] = target == ignore ? 0.f : known ? total - load(from + target) : not_a_number();
 }
 
 template <class T>
@@ -47,7 +48,7 @@ __device__ __forceinline__ void backward(const float* dlosses, const T* z, const
   const size_t row = blockIdx.x, start = row * n;
   const long long target = targets[row];
   const bool counted = target != ignore;
-  const float d = dlosses[row], total = lse[row];
+  const float d = !counted || (target >= 0 && target < n) ? dlosses[row] : not_a_number(), total = lse[row];
   const bool alike = ((reinterpret_cast<unsigned long long>(z) ^ reinterpret_cast<unsigned long long>(dz)) & 15) == 0;
   for_each(z + start, n, threadIdx.x, THREADS, [&](const float* x, int i, int count) {
     float g[W];

@@ -21,7 +21,7 @@ def forward(w, ids):
         kernel,
         grid=(runtime.blocks(flat.size, WARPS, 16),),
         block=(32 * WARPS,),
-        arguments=(w, flat, y, flat.size, w.shape[1]),
+        arguments=(w, flat, y, flat.size, *w.shape),
     )
     return y.reshape(*ids.shape, w.shape[1])
 
@@ -40,7 +40,7 @@ def backward(dy, ids, *, out, accumulate=False):
             kernel,
             grid=(-(-flat.size // WARPS), -(-c // COLUMNS)),
             block=(32 * WARPS,),
-            arguments=(dy, keys, order, dw, flat.size, c, int(accumulate)),
+            arguments=(dy, keys, order, dw, flat.size, v, c, int(accumulate)),
         )
     return finish(dw, out)
 

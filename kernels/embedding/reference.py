@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..common.wide import wide
+
 
 def forward(w, ids):
     return w[ids]
@@ -10,5 +12,5 @@ def forward(w, ids):
 def backward(dy, ids, *, out, accumulate=False):
     if not accumulate:
         out[...] = 0
-    np.add.at(out, ids.reshape(-1), dy.reshape(ids.size, out.shape[1]))
+    np.add.at(out, ids.reshape(-1), wide(dy).reshape(ids.size, out.shape[1]))
     return out

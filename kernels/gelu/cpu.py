@@ -44,7 +44,7 @@ def _backward(t, nt, dy, x, dx):
     lo, hi = split(x.size, t, nt)
     dy, x, dx = dy[lo:hi], x[lo:hi], dx[lo:hi]
     for i in range(dx.size):
-        dx[i] = dy[i] * _derivative(x[i])
+        dx[i] = dy[i] * slope(x[i])
 
 
 @jit
@@ -54,7 +54,8 @@ def forward_row(x, y):
 
 
 @jit
-def _derivative(x):
+def slope(x):
+    """gelu'(x)."""
     e = fexp(-_magnitude(x))
     s = ONE / (ONE + e)
     return _sigmoid(x, e) + x * (e * s * s) * (LINEAR + SLOPE * x * x)

@@ -4,15 +4,19 @@ import math
 
 import numpy as np
 
+from ..common.wide import narrow, wide
+
 ROOT = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
 
 
 def forward(x):
-    return 0.5 * x * (1 + np.tanh(ROOT * (x + CUBIC * x * x * x)))
+    z = wide(x)
+    return narrow(0.5 * z * (1 + np.tanh(ROOT * (z + CUBIC * z * z * z))), x)
 
 
 def backward(dy, x):
-    tanh = np.tanh(ROOT * (x + CUBIC * x * x * x))
-    slope = ROOT * (1 + 3 * CUBIC * x * x)
-    return dy * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * slope)
+    z = wide(x)
+    tanh = np.tanh(ROOT * (z + CUBIC * z * z * z))
+    slope = ROOT * (1 + 3 * CUBIC * z * z)
+    return narrow(wide(dy) * (0.5 * (1 + tanh) + 0.5 * z * (1 - tanh * tanh) * slope), x)

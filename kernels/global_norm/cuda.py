@@ -11,6 +11,7 @@ from ..common.device_arrays import ready, suffix
 
 SOURCE = runtime.Source(__file__, "global_norm.cu")
 BLOCKS = 8  # a multiprocessor
+NOWHERE = 2**64 - 1
 
 
 def sum_of_squares(g):
@@ -47,3 +48,20 @@ def measure(vectors: Sequence[tuple[Any, Chunks]], max_norm: float | None = None
         arguments=(partials, first, 0.0 if max_norm is None else max_norm, total, scale, ok),
     )
     return total, scale, ok
+
+
+def first_not_finite(g: Any, chunks: Chunks, ok: Any) -> Any:
+    """A uint64 array (1,): the place in ``g`` of the first element of the chunks that is not finite, where ok holds 0.
+
+    Without waiting. Elsewhere, and where all are finite (it was another vector), it holds 2⁶⁴ − 1.
+    """
+    first = runtime.device().empty((1,), np.uint64)
+    first.fill(NOWHERE)
+    if chunks.count:
+        runtime.launch(
+            SOURCE["first_not_finite"],
+            grid=(runtime.blocks(chunks.count, 1, BLOCKS),),
+            block=(256,),
+            arguments=(g, *chunks.arguments, ok, first),
+        )
+    return first

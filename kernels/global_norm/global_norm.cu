@@ -4,6 +4,8 @@
 //     partials[b] = Σ over the chunks b, b + blocks, … of Σ g²        sum = Σ_b partials[b]
 //     norm = √sum        scale = min(1, max_norm/(norm + 1e-6))        ok = norm is finite
 //
+// Where it is not, first_not_finite finds the first element to blame; elsewhere it returns at once.
+//
 // Layout: a block of 256 threads takes a chunk of 4096 elements at a time, a thread 16 bytes at a time; blocks stride
 // over the chunks, and each leaves one partial sum; one block sums those. The order of addition depends on the number
 // of blocks alone. Moves 4 bytes an element; one multiplication and one addition in float64 each. Not yet measured on a
@@ -54,4 +56,21 @@ extern "C" __global__ void __launch_bounds__(256)
   sum[0] = total;
   if (scale) scale[0] = max_norm > 0 ? (float)fmin(1.0, max_norm / (norm + 1e-6)) : 1.f;
   if (ok) ok[0] = isfinite(norm) ? 1 : 0;
+}
+
+// first[0] ← the smallest e of the chunks whose g[e] is inf or NaN, if ok[0] is 0; it comes in larger than any. (A
+// minimum does not depend on the order in which blocks arrive.)
+extern "C" __global__ void __launch_bounds__(256)
+    first_not_finite(const float* __restrict__ g, const long long* __restrict__ starts,
+                     const int* __restrict__ lengths, const int* __restrict__ groups, int chunks, long long n,
+                     const int* __restrict__ ok, unsigned long long* __restrict__ first) {
+  if (ok[0]) return;
+  for (int c = blockIdx.x; c < chunks; c += gridDim.x) {
+    const Chunk chunk = chunk_at(starts, lengths, groups, n, c);
+    for (int i = threadIdx.x; i < chunk.length; i += THREADS)
+      if (!isfinite(g[chunk.start + i])) {
+        atomicMin(first, (unsigned long long)(chunk.start + i));
+        break;
+      }
+  }
 }

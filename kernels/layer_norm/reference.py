@@ -3,21 +3,24 @@
 import numpy as np
 
 from ..common.store import store
+from ..common.wide import narrow, wide
 
 
 def forward(x, w=None, b=None, *, eps=1e-5):
-    mean = x.mean(axis=1)
-    centred = x - mean[:, None]
+    z, w, b = wide(x), wide(w), wide(b)
+    mean = z.mean(axis=1)
+    centred = z - mean[:, None]
     rstd = 1 / np.sqrt((centred * centred).mean(axis=1) + eps)
     y = centred * rstd[:, None]
     if w is not None:
         y *= w
     if b is not None:
         y += b
-    return y, mean, rstd
+    return narrow(y, x), mean, rstd
 
 
 def backward(dy, x, w, mean, rstd, *, dx=None, dw=None, db=None, accumulate=(False, False, False)):
+    dy, x, w = wide(dy), wide(x), wide(w)
     normed = (x - mean[:, None]) * rstd[:, None]
     if dx is not None:
         d = dy if w is None else dy * w

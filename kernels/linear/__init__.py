@@ -1,6 +1,7 @@
 """The affine map Y = X·Wᵀ + b, with an activation or a residual in the same pass, and its gradients.
 
-Shapes: X ``(M, K)``, W ``(N, K)`` (out, in), b ``(N,)``, Y and ``residual`` ``(M, N)``. All arrays are of one dtype.
+Shapes: X ``(M, K)``, W ``(N, K)`` (out, in), b ``(N,)``, Y and ``residual`` ``(M, N)``. All arrays are of
+one dtype, but for bfloat16, where dW and db are float32: they go into g, and their sums are float32 anyway.
 """
 
 from typing import Any
@@ -27,14 +28,35 @@ def backward_activation(dy: Any, saved: Any, activation: str) -> Any:
     return select(__name__, dy).backward_activation(dy, saved, activation)
 
 
-def backward_input(dy: Any, w: Any, *, out: Any = None, accumulate: bool = False) -> Any:
-    """dX = dY·W, or dX += dY·W where ``accumulate``. Writes into ``out`` where given; returns dX."""
-    return select(__name__, dy).backward_input(dy, w, out=out, accumulate=accumulate)
+def backward_input(
+    dy: Any, w: Any, *, activation: str | None = None, saved: Any = None, out: Any = None, accumulate: bool = False
+) -> Any:
+    """dX = dY·W, or dX += dY·W where ``accumulate``. Writes into ``out`` where given; returns dX.
+
+    With ``activation``, X was act(U) and ``saved`` ``(M, K)`` is what the forward that made it saved (U for ``"gelu"``,
+    X for ``"relu"``): dU = (dY·W) ⊙ act'(U) is computed instead, in the same pass. ``out`` is then other memory than
+    ``saved``.
+    """
+    if (activation is None) != (saved is None):
+        raise ValueError(
+            "linear.backward_input goes back through an activation with what its forward saved: "
+            f"give both or neither, got activation={activation!r} and saved {'None' if saved is None else saved.shape}"
+        )
+    return select(__name__, dy).backward_input(
+        dy, w, activation=activation, saved=saved, out=out, accumulate=accumulate
+    )
 
 
-def backward_weight(dy: Any, x: Any, *, out: Any = None, accumulate: bool = False) -> Any:
-    """dW = dYᵀ·X, or dW += dYᵀ·X where ``accumulate``. Writes into ``out`` where given; returns dW ``(N, K)``."""
-    return select(__name__, dy).backward_weight(dy, x, out=out, accumulate=accumulate)
+def backward_weight(
+    dy: Any, x: Any, *, out: Any = None, accumulate: bool = False, db: Any = None, accumulate_db: bool = False
+) -> Any:
+    """dW = dYᵀ·X, or dW += dYᵀ·X where ``accumulate``. Writes into ``out`` where given; returns dW ``(N, K)``.
+
+    Where ``db`` ``(N,)`` is given, db = Σ_m dY[m], or db += Σ_m dY[m] where ``accumulate_db``, in the same pass.
+    """
+    return select(__name__, dy).backward_weight(
+        dy, x, out=out, accumulate=accumulate, db=db, accumulate_db=accumulate_db
+    )
 
 
 def backward_bias(dy: Any, *, out: Any = None, accumulate: bool = False) -> Any:

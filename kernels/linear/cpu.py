@@ -4,6 +4,7 @@ import numpy as np
 
 from ..common import blas
 from ..common.arrays import NONE1, NONE2, finish, ready, target
+from ..common.exp import ONE, ZERO
 from ..common.jit import jit, parallel, parallel_with_sgemm
 from ..common.pieces import PRODUCTS, pieces, region, split
 from ..common.rows import SUMMED, add, copy, fill
@@ -41,23 +42,29 @@ def backward_activation(dy, saved, activation):
     return dz
 
 
-def backward_input(dy, w, *, out=None, accumulate=False):
+def backward_input(dy, w, *, activation=None, saved=None, out=None, accumulate=False):
     if not blas.usable():
-        return reference.backward_input(dy, w, out=out, accumulate=accumulate)
+        return reference.backward_input(dy, w, activation=activation, saved=saved, out=out, accumulate=accumulate)
     (m, n), k = dy.shape, w.shape[1]
     dy, w = ready(dy, (m, n), "dy"), ready(w, (n, k), "w")
+    saved = NONE2 if activation is None else ready(saved, (m, k), "saved")
     dx = target(out, (m, k), "out")
-    _backward_input(pieces(m * n * k, PRODUCTS), dy, w, dx, out is not None and bool(accumulate))
+    add = out is not None and bool(accumulate)
+    _backward_input(pieces(m * n * k, PRODUCTS), dy, w, saved, dx, CODES[activation], add)
     return finish(dx, out)
 
 
-def backward_weight(dy, x, *, out=None, accumulate=False):
+def backward_weight(dy, x, *, out=None, accumulate=False, db=None, accumulate_db=False):
     if not blas.usable():
-        return reference.backward_weight(dy, x, out=out, accumulate=accumulate)
+        return reference.backward_weight(dy, x, out=out, accumulate=accumulate, db=db, accumulate_db=accumulate_db)
     (m, n), k = dy.shape, x.shape[1]
     dy, x = ready(dy, (m, n), "dy"), ready(x, (m, k), "x")
     dw = target(out, (n, k), "out")
-    _backward_weight(pieces(m * n * k, PRODUCTS), dy, x, dw, out is not None and bool(accumulate))
+    sums = NONE1 if db is None else target(db, (n,), "db")
+    add = out is not None and bool(accumulate)
+    _backward_weight(pieces(m * n * k, PRODUCTS), dy, x, dw, add, sums, bool(accumulate_db))
+    if db is not None:
+        finish(sums, db)
     return finish(dw, out)
 
 
@@ -124,33 +131,74 @@ def _relu(z, r0, r1, c0, c1):
 def _backward_relu(t, nt, dy, y, dz):
     lo, hi = split(dy.size, t, nt)
     dy, y, dz = dy[lo:hi], y[lo:hi], dz[lo:hi]
-    one, zero = np.float32(1), np.float32(0)
     for i in range(dz.size):
-        dz[i] = dy[i] * (one if y[i] > zero else zero)
+        dz[i] = dy[i] * _relu_slope(y[i])
+
+
+@jit
+def _relu_slope(y):
+    return ONE if y > ZERO else ZERO
 
 
 @parallel_with_sgemm
-def _backward_input(t, nt, dy, w, dx, accumulate):
+def _backward_input(t, nt, dy, w, saved, dx, activation, accumulate):
     n, k = w.shape
     r0, r1, c0, c1 = region(dy.shape[0], k, t, nt)
-    beta = 1 if accumulate else 0
-    gemm(False, False, r1 - r0, c1 - c0, n, 1, at(dy, r0, 0), n, at(w, 0, c0), k, beta, at(dx, r0, c0), k)
+    if activation == PLAIN:
+        beta = 1 if accumulate else 0
+        gemm(False, False, r1 - r0, c1 - c0, n, 1, at(dy, r0, 0), n, at(w, 0, c0), k, beta, at(dx, r0, c0), k)
+        return
+    # Where dx is added to, the product has a place of its own until it is whole.
+    product = np.empty((min(BLOCK, r1 - r0) if accumulate else 0, k), np.float32)
+    for r in range(r0, r1, BLOCK):
+        e = min(r + BLOCK, r1)
+        to, first = (product, 0) if accumulate else (dx, r)
+        gemm(False, False, e - r, c1 - c0, n, 1, at(dy, r, 0), n, at(w, 0, c0), k, 0, at(to, first, c0), k)
+        for i in range(e - r):
+            row = to[first + i, c0:c1]
+            _undo(row, saved[r + i, c0:c1], activation)
+            if accumulate:
+                add(dx[r + i, c0:c1], row)
+
+
+@jit
+def _undo(row, saved, activation):
+    """Multiply by the activation's slope, from what its forward saved.
+
+    (One array is read and written: through two views of one, LLVM does not vectorise, and gelu takes eight times as
+    long.)
+    """
+    if activation == GELU:
+        for j in range(row.size):
+            row[j] *= gelu.slope(saved[j])
+    else:
+        for j in range(row.size):
+            row[j] *= _relu_slope(saved[j])
 
 
 @parallel_with_sgemm
-def _backward_weight(t, nt, dy, x, dw, accumulate):
+def _backward_weight(t, nt, dy, x, dw, accumulate, db, accumulate_db):
     n, k = dw.shape
     r0, r1, c0, c1 = region(n, k, t, nt)
     beta = 1 if accumulate else 0
     gemm(True, False, r1 - r0, c1 - c0, dy.shape[0], 1, at(dy, 0, r0), n, at(x, 0, c0), k, beta, at(dw, r0, c0), k)
+    lo, hi = split(db.size, t, nt)
+    _sum_columns(dy, db, lo, hi, accumulate_db)
 
 
 @parallel
 def _backward_bias(t, nt, dy, db, accumulate):
     lo, hi = split(db.size, t, nt)
+    _sum_columns(dy, db, lo, hi, accumulate)
+
+
+@jit
+def _sum_columns(dy, db, lo, hi, accumulate):
     total, part = db[lo:hi], np.empty(hi - lo, np.float32)
     if not accumulate:
         fill(total, 0)
+    if total.size == 0:
+        return
     for r in range(0, dy.shape[0], SUMMED):
         fill(part, 0)
         for i in range(r, min(r + SUMMED, dy.shape[0])):

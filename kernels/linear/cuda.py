@@ -1,21 +1,22 @@
-"""The affine map on the GPU: which kernel, which tiles, how the sum of dW is split.
+"""The affine map on the GPU: which kernel, which tiles, how the sums of dW and db are split.
 
-Two generations of products: ``"simt"`` (linear_simt.cu: any shape, any device) and ``"mma"`` (linear_mma.cu: bfloat16
-on tensor cores, sm_80 and up, where the rows of both operands lie a multiple of 16 bytes apart). The best that the
-arrays allow runs, or the one that `forced` says.
+Two generations of products: ``"simt"`` (linear_simt.cu: any shape, any device) and ``"mma"`` (linear_mma.cu: tensor
+cores, sm_80 and up, where the rows of both operands lie a multiple of 16 bytes apart). The best that the arrays allow
+runs, or the one that `forced` says. Tensor cores round float32 operands to tf32, 10 bits of mantissa instead of 23: they
+take them only where `allow_tf32` or `forced` says so.
 
 dW and db are float32, whatever the operands are: their sums are, and they go into g.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from .. import runtime
-from ..common.device_arrays import finish, ready, suffix, target
+from ..common.device_arrays import SUFFIXES, finish, ready, suffix, target
 from ..gelu import cuda as gelu
 
 SOURCES = {name: runtime.Source(__file__, f"linear_{name}.cu") for name in ("simt", "mma")}
@@ -27,6 +28,26 @@ SHARED = {"simt": 0, "mma": 3 * 2 * 10240}  # bytes: mma's stages, operands, a t
 LEAST_SPAN = 128  # rows that a part of a split sum has at least
 
 _forced: ContextVar[str | None] = ContextVar("linear_generation", default=None)
+
+
+class allow_tf32:
+    """Let products of float32 arrays run on tensor cores: for good as a statement, to the end of a ``with`` block.
+
+    An operand is then off by up to 2⁻¹¹ of itself; sums are float32 still. Off at first, as PyTorch's
+    ``torch.backends.cuda.matmul.allow_tf32`` is. Holds for the whole process.
+    """
+
+    now = False
+
+    def __init__(self, allowed: bool = True):
+        self._before = allow_tf32.now
+        allow_tf32.now = bool(allowed)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        allow_tf32.now = self._before
 
 
 @contextlib.contextmanager
@@ -72,27 +93,34 @@ def backward_activation(dy, saved, activation):
     return dz
 
 
-def backward_input(dy, w, *, out=None, accumulate=False):
+def backward_input(dy, w, *, activation=None, saved=None, out=None, accumulate=False):
     (m, n), k = dy.shape, w.shape[1]
     dy, w = ready(dy, (m, n), "dy"), ready(w, (n, k), "w")
+    saved = None if activation is None else ready(saved, (m, k), "saved")
     dx = target(out, (m, k), dy.dtype, "out")
     add = int(out is not None and bool(accumulate))
-    _product("backward_input", dy, w, (dy, w, dx, m, n, k, add), m, k)
+    _product("backward_input", dy, w, (dy, w, saved, dx, m, n, k, CODES[activation], add), m, k)
     return finish(dx, out)
 
 
-def backward_weight(dy, x, *, out=None, accumulate=False):
+def backward_weight(dy, x, *, out=None, accumulate=False, db=None, accumulate_db=False):
     (m, n), k = dy.shape, x.shape[1]
     dy, x = ready(dy, (m, n), "dy"), ready(x, (m, k), "x")
     dw = target(out, (n, k), np.float32, "out")
-    add = int(out is not None and bool(accumulate))
+    sums = None if db is None else target(db, (n,), np.float32, "db")
+    add, add_db = int(out is not None and bool(accumulate)), int(bool(accumulate_db))
     parts, span = split(m, -(-n // TILE) * -(-k // TILE))
-    if parts == 1:
-        _product("backward_weight", dy, x, (dy, x, dw, m, n, k, span, add), n, k)
+    if not k and db is not None:  # no tile of dW, whose blocks would sum
+        backward_bias(dy, out=sums, accumulate=accumulate_db)
+    elif parts == 1:
+        _product("backward_weight", dy, x, (dy, x, dw, sums, m, n, k, span, add, add_db), n, k)
     else:
-        partials = runtime.device().empty((parts, n, k), np.float32)
-        _product("backward_weight", dy, x, (dy, x, partials, m, n, k, span, 0), n, k, parts)
-        _sum_partials(partials, dw, add)
+        empty = runtime.device().empty
+        dw_parts = empty((parts, n, k), np.float32)
+        db_parts = None if db is None else empty((parts, n), np.float32)
+        _product("backward_weight", dy, x, (dy, x, dw_parts, db_parts, m, n, k, span, 0, 0), n, k, parts)
+        _sum_partials(dw_parts, dw, add, db_parts, sums, add_db)
+    finish(sums, db)
     return finish(dw, out)
 
 
@@ -109,7 +137,7 @@ def backward_bias(dy, *, out=None, accumulate=False):
             block=(256,),
             arguments=(dy, partials, m, n, span),
         )
-    _sum_partials(partials, db, int(out is not None and bool(accumulate)))
+    _sum_partials(None, None, 0, partials, db, int(out is not None and bool(accumulate)))
     return finish(db, out)
 
 
@@ -131,23 +159,32 @@ def generation(a: Any, b: Any) -> str:
     Raises:
         ValueError: the forced one cannot.
     """
-    obstacle = _obstacle(a, b)
     asked = _forced.get()
-    if asked == "mma" and obstacle:
-        raise ValueError(f"linear cannot use the generation 'mma': {obstacle}; 'simt' takes anything")
-    return asked or ("simt" if obstacle else "mma")
+    if asked is None:
+        return next(kind for kind in BEST_FIRST if not (_only_if_asked(kind, a) or OBSTACLES[kind](a, b)))
+    if obstacle := OBSTACLES[asked](a, b):
+        raise ValueError(f"linear cannot use the generation {asked!r}: {obstacle}; 'simt' takes anything")
+    return asked
 
 
-def _obstacle(a: Any, b: Any) -> str:
-    """Why tensor cores cannot multiply them; empty when they can."""
+def _only_if_asked(kind: str, a: Any) -> bool:
+    return kind != "simt" and a.dtype == np.float32 and not allow_tf32.now
+
+
+def no_mma(a: Any, b: Any) -> str:
+    """Why mma.sync cannot multiply them; empty when it can."""
     if runtime.device().capability < (8, 0):
         return f"it needs compute capability 8.0, the device has {runtime.device().capability}"
     for array in (a, b):
-        if array.dtype.name != "bfloat16":
-            return f"it multiplies bfloat16, got {array.dtype}"
-        if array.shape[1] % 8 or _address(array) % 16:
+        if array.dtype.name not in SUFFIXES or array.dtype != a.dtype:
+            return f"it multiplies two of bfloat16 or two of float32, got {a.dtype} and {b.dtype}"
+        if array.shape[1] * array.dtype.itemsize % 16 or _address(array) % 16:
             return f"rows must start at multiples of 16 bytes, those of a {array.shape} operand do not"
     return ""
+
+
+OBSTACLES: dict[str, Callable[[Any, Any], str]] = {"mma": no_mma, "simt": lambda a, b: ""}
+BEST_FIRST = tuple(OBSTACLES)
 
 
 def _address(array: Any) -> int:
@@ -167,11 +204,13 @@ def _product(name: str, a: Any, b: Any, arguments: tuple, rows: int, columns: in
         )
 
 
-def _sum_partials(partials: Any, out: Any, accumulate: int) -> None:
-    if out.size:
+def _sum_partials(dw_parts: Any, dw: Any, accumulate: int, db_parts: Any, db: Any, accumulate_db: int) -> None:
+    sizes = [0 if array is None else array.size for array in (dw, db)]
+    parts = len(db_parts if dw_parts is None else dw_parts)
+    if sum(sizes):
         runtime.launch(
             PASSES["linear_sum_partials"],
-            grid=(runtime.blocks(out.size, 256, 8),),
+            grid=(runtime.blocks(sum(sizes), 256, 8),),
             block=(256,),
-            arguments=(partials, out, partials.shape[0], out.size, accumulate),
+            arguments=(dw_parts, db_parts, dw, db, parts, *sizes, accumulate, accumulate_db),
         )

@@ -1,5 +1,7 @@
 // What happens to W neighbouring elements of a matrix product, still in registers, on their way to memory:
 //     z = product + bias        saved = z (where given)        out = act(z) + residual + out (where it accumulates)
+// or, on the way back through an activation that was computed from (gelu) or to (relu) `origin`,
+//     out = product ⊙ act'(origin) + out (where it accumulates)
 // in float32, rounded once to what is written. Where rows allow it the W elements are read and written at once.
 #pragma once
 #include "common/gelu.cuh"
@@ -26,18 +28,19 @@ __device__ __forceinline__ void write(__nv_bfloat16* p, const float (&x)[2]) {
   *reinterpret_cast<unsigned*>(p) = pack_bf16(x[0], x[1]);
 }
 
-// T: the operands' type, Out: the result's. bias, residual and saved may be null.
+// T: the operands' type, Out: the result's. bias, residual, saved and origin may be null.
 template <class T, class Out>
 struct Epilogue {
   const T* bias;
   const T* residual;
   T* saved;
+  const T* origin;
   Out* out;
   int rows, columns, activation, accumulate;
 
   template <int W>
   __device__ __forceinline__ bool wide() const {
-    return columns % W == 0 && aligned16(bias, residual, saved, out);
+    return columns % W == 0 && aligned16(bias, residual, saved, origin, out);
   }
 
   // Elements (row, column … column + W − 1); what lies outside is left alone. `wide` as above.
@@ -53,8 +56,14 @@ struct Epilogue {
         for (int i = 0; i < W; i++) z[i] += more[i];
       }
       if (saved) write(saved + at, z);
+      if (origin) {
+        read(more, origin + at);
 #pragma unroll
-      for (int i = 0; i < W; i++) z[i] = activated(z[i]);
+        for (int i = 0; i < W; i++) z[i] *= slope(more[i]);
+      } else {
+#pragma unroll
+        for (int i = 0; i < W; i++) z[i] = activated(z[i]);
+      }
       if (residual) {
         read(more, residual + at);
 #pragma unroll
@@ -73,7 +82,7 @@ struct Epilogue {
       if (column + i >= columns) break;
       if (bias) z[i] += load(bias + column + i);
       if (saved) store(saved + at + i, z[i]);
-      z[i] = activated(z[i]);
+      z[i] = origin ? z[i] * slope(load(origin + at + i)) : activated(z[i]);
       if (residual) z[i] += load(residual + at + i);
       if (accumulate) z[i] += load(out + at + i);
       store(out + at + i, z[i]);
@@ -82,5 +91,8 @@ struct Epilogue {
 
   __device__ __forceinline__ float activated(float z) const {
     return activation == GELU ? gelu(z) : activation == RELU && z < 0.f ? 0.f : z;  // NaN stays
+  }
+  __device__ __forceinline__ float slope(float x) const {
+    return activation == GELU ? gelu_slope(x) : x > 0.f ? 1.f : 0.f;
   }
 };

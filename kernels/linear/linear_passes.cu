@@ -1,7 +1,8 @@
 // What goes with the affine map's products and is none: passes over memory.
 //
-//     backward_relu    dz = dy where y > 0, else 0·dy        column_sums   partials[p, c] = Σ_{rows r of part p} dy[r,
-//     c] sum_partials     out[i] (+)= Σ_p partials[p, i], in order of p
+//     backward_relu    dz = dy where y > 0, else 0·dy
+//     column_sums      partials[p, c] = Σ_{rows r of part p} dy[r, c]
+//     sum_partials     dw[i] (+)= Σ_p dw_parts[p, i], db[i] (+)= Σ_p db_parts[p, i], in order of p; either may be empty
 //
 // Layout: backward_relu and sum_partials take an element a thread, blocks stride. column_sums: a block takes 32 columns
 // and `span` rows (blockIdx.y says which), each of its 8 warps every eighth row; then the warps' sums in order.
@@ -45,6 +46,13 @@ __device__ __forceinline__ void column_sums(const T* dy, float* partials, int ro
   partials[(size_t)blockIdx.y * n + column] = sum;
 }
 
+__device__ __forceinline__ void sum_parts(const float* partials, float* out, long long i, long long n, int parts,
+                                          int accumulate) {
+  float sum = 0;
+  for (int part = 0; part < parts; part++) sum += partials[part * n + i];
+  out[i] = accumulate ? out[i] + sum : sum;
+}
+
 extern "C" __global__ void __launch_bounds__(256)
     linear_backward_relu_f32(const float* __restrict__ dy, const float* __restrict__ y, float* __restrict__ dz,
                              long long n) {
@@ -65,12 +73,14 @@ extern "C" __global__ void __launch_bounds__(256)
   column_sums(dy, partials, rows, n, span);
 }
 extern "C" __global__ void __launch_bounds__(256)
-    linear_sum_partials(const float* __restrict__ partials, float* __restrict__ out, int parts, long long n,
-                        int accumulate) {
+    linear_sum_partials(const float* __restrict__ dw_parts, const float* __restrict__ db_parts, float* __restrict__ dw,
+                        float* __restrict__ db, int parts, long long dw_size, int db_size, int accumulate,
+                        int accumulate_db) {
   const long long step = (long long)gridDim.x * blockDim.x;
-  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-    float sum = 0;
-    for (int part = 0; part < parts; part++) sum += partials[part * n + i];
-    out[i] = accumulate ? out[i] + sum : sum;
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < dw_size + db_size; i += step) {
+    if (i < dw_size)
+      sum_parts(dw_parts, dw, i, dw_size, parts, accumulate);
+    else
+      sum_parts(db_parts, db, i - dw_size, db_size, parts, accumulate_db);
   }
 }

@@ -4,21 +4,22 @@ import numpy as np
 
 from ..common.products import matmul
 from ..common.store import store
+from ..common.wide import narrow, wide
 from ..gelu import reference as gelu
 
 
 def forward(x, w, b=None, *, activation=None, residual=None):
-    z = matmul(x, w.T)
+    z = matmul(wide(x), wide(w).T)
     if b is not None:
         z += b
     if residual is not None:
         z += residual
     if activation == "gelu":
-        return gelu.forward(z), z
+        return narrow(gelu.forward(z), x), narrow(z, x)
     if activation == "relu":
-        y = np.maximum(z, 0)
+        y = narrow(np.maximum(z, 0), x)
         return y, y
-    return z, None
+    return narrow(z, x), None
 
 
 def backward_activation(dy, saved, activation):
@@ -27,17 +28,22 @@ def backward_activation(dy, saved, activation):
     return dy * (saved > 0)
 
 
-def backward_input(dy, w, *, out=None, accumulate=False):
-    if out is not None and not accumulate:
-        return matmul(dy, w, out=out)
-    return store(matmul(dy, w), out, accumulate)
+def backward_input(dy, w, *, activation=None, saved=None, out=None, accumulate=False):
+    if activation is None and out is not None and not accumulate:
+        return matmul(wide(dy), wide(w), out=out)
+    dx = matmul(wide(dy), wide(w))
+    if activation is not None:
+        dx = backward_activation(dx, wide(saved), activation)
+    return narrow(dx, dy) if out is None else store(dx, out, accumulate)
 
 
-def backward_weight(dy, x, *, out=None, accumulate=False):
+def backward_weight(dy, x, *, out=None, accumulate=False, db=None, accumulate_db=False):
+    if db is not None:
+        store(wide(dy).sum(axis=0), db, accumulate_db)
     if out is not None and not accumulate:
-        return matmul(dy.T, x, out=out)
-    return store(matmul(dy.T, x), out, accumulate)
+        return matmul(wide(dy).T, wide(x), out=out)
+    return store(matmul(wide(dy).T, wide(x)), out, accumulate)
 
 
 def backward_bias(dy, *, out=None, accumulate=False):
-    return store(dy.sum(axis=0), out, accumulate)
+    return store(wide(dy).sum(axis=0), out, accumulate)

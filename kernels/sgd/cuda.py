@@ -27,20 +27,50 @@ def step(
     first=False,
     grad_scale=1.0,
 ):
-    row = (grad_scale, weight_decay, momentum, 1 - dampening, lr, nesterov, first)
-    coefficients = runtime.device().upload(np.array(row, np.float32))
-    step_flat(theta, grad, buf if momentum else None, chunks=whole(theta.size), coefficients=coefficients)
+    row = coefficients(
+        lr=lr,
+        momentum=momentum,
+        dampening=dampening,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
+        first=first,
+        grad_scale=grad_scale,
+    )
+    uploaded = runtime.device().upload(np.array(row, np.float32))
+    step_flat(theta, grad, buf if momentum else None, chunks=whole(theta.size), coefficients=uploaded)
+
+
+def coefficients(
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    first: bool = False,
+    grad_scale: float = 1.0,
+) -> tuple[float, ...]:
+    """What the kernel reads of a group: seven numbers, from the settings that the contract's `step` takes."""
+    return grad_scale, weight_decay, momentum, 1 - dampening, lr, float(nesterov), float(first)
 
 
 def step_flat(
-    theta: Any, grad: Any, buf: Any, *, chunks: Chunks, coefficients: Any, ok: Any = None, shadow: Any = None
+    theta: Any,
+    grad: Any,
+    buf: Any,
+    *,
+    chunks: Chunks,
+    coefficients: Any,
+    clip: Any = None,
+    ok: Any = None,
+    shadow: Any = None,
 ) -> None:
     """Update the chunks of flat float32 vectors in place.
 
     Args:
         buf: the momentum, or None where no group has any.
-        coefficients: float32 (groups, 7): the scale of the gradient, weight_decay, momentum, 1 − dampening, lr, 1 for
-            Nesterov, 1 for a first step.
+        coefficients: float32 (groups, 7), a row of `coefficients` for each group.
+        clip: float32 (1,): the gradient is multiplied by it too.
         ok: int32 (1,); where it holds 0, nothing is written.
         shadow: bfloat16, like theta: gets a rounded copy.
     """
@@ -51,5 +81,5 @@ def step_flat(
         SOURCE["sgd_f32"],
         grid=(runtime.blocks(chunks.count, 1, 8),),
         block=(256,),
-        arguments=(theta, grad, buf, shadow, *chunks.arguments, coefficients, ok),
+        arguments=(theta, grad, buf, shadow, *chunks.arguments, coefficients, clip, ok),
     )

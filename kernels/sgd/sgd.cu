@@ -5,7 +5,8 @@
 //     θ ← θ − lr·(b, or g + momentum·b with Nesterov; g itself without b)        shadow ← bf16(θ)
 //
 // The seven coefficients of each group lie in device memory: scale, weight_decay, momentum, rest = 1 − dampening, lr, 1
-// for Nesterov, 1 for a first step. Where ok[0] is 0 nothing is written.
+// for Nesterov, 1 for a first step. The scale is multiplied by clip[0], which only the device knows. Where ok[0] is 0
+// nothing is written.
 //
 // Layout: a block of 256 threads takes a chunk of 4096 elements at a time, a thread 4 neighbours (16 bytes of each
 // vector) at a time; blocks stride over the chunks. Vectors that are no multiple of 16 go element by element. Moves at
@@ -34,12 +35,13 @@ extern "C" __global__ void __launch_bounds__(256)
     sgd_f32(float* __restrict__ theta, const float* __restrict__ grad, float* __restrict__ buffer,
             __nv_bfloat16* __restrict__ shadow, const long long* __restrict__ starts, const int* __restrict__ lengths,
             const int* __restrict__ groups, int chunks, long long n, const float* __restrict__ coefficients,
-            const int* __restrict__ ok) {
+            const float* __restrict__ clip, const int* __restrict__ ok) {
   if (ok && !ok[0]) return;
   const bool aligned = aligned16(theta, grad, buffer, shadow);
   for (int c = blockIdx.x; c < chunks; c += gridDim.x) {
     const Chunk chunk = chunk_at(starts, lengths, groups, n, c);
-    const Rule rule = reinterpret_cast<const Rule*>(coefficients)[chunk.group];
+    Rule rule = reinterpret_cast<const Rule*>(coefficients)[chunk.group];
+    if (clip) rule.scale *= clip[0];
     const int wide = aligned && chunk.start % 4 == 0 ? chunk.length / 4 * 4 : 0;
     for (int i = threadIdx.x * 4; i < wide; i += THREADS * 4) {
       const long long e = chunk.start + i;

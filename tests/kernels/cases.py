@@ -134,16 +134,42 @@ def held(a: Arrays) -> Any:
 
 
 CHECKS["linear.forward"] = Check(linear_forward, linear_forward_call, linear_forward_bound)
-CHECKS["linear.backward_input"] = Check(
-    products("dy", "w"),
-    into,
-    lambda a, _: {"result": gamma(a["dy"].shape[1] + 1) * (np.abs(a["dy"]) @ np.abs(a["w"]) + held(a))},
-)
-CHECKS["linear.backward_weight"] = Check(
-    products("dy", "x"),
-    into,
-    lambda a, _: {"result": gamma(a["dy"].shape[0] + 1) * (np.abs(a["dy"]).T @ np.abs(a["x"]) + held(a))},
-)
+
+
+def linear_input() -> Iterator[Arrays]:
+    for a in products("dy", "w")():
+        yield {**a, "activation": None, "saved": None}
+        shape = (a["dy"].shape[0], a["w"].shape[1])
+        for activation in ("relu", "gelu"):
+            yield {**a, "activation": activation, "saved": numbers(*shape, seed=6)}
+
+
+def linear_input_bound(a: Arrays, _: Arrays) -> Arrays:
+    size = np.abs(a["dy"]) @ np.abs(a["w"])
+    error = gamma(a["dy"].shape[1] + 1) * (size + held(a))
+    if a["activation"] == "gelu":  # its slope is at most 1.13
+        return {"result": 1.13 * error + gelu_slope_error(size, a["saved"]) + U * (2 * size + held(a))}
+    return {"result": error + U * held(a)}
+
+
+def linear_weight() -> Iterator[Arrays]:
+    for a in products("dy", "x")():
+        for db, accumulate in ((None, False), *outputs(numbers(a["dy"].shape[1], seed=6))[2:]):
+            yield {**a, "db": db, "accumulate_db": accumulate}
+
+
+def linear_weight_call(function: Any, a: Arrays) -> Arrays:
+    return {**into(function, a), **({} if a["db"] is None else {"db": a["db"]})}
+
+
+def linear_weight_bound(a: Arrays, _: Arrays) -> Arrays:
+    n, dy = a["dy"].shape[0], np.abs(a["dy"])
+    before = np.abs(a["before_db"]) if a["accumulate_db"] else 0
+    return {"result": gamma(n + 1) * (dy.T @ np.abs(a["x"]) + held(a)), "db": gamma(n + 1) * (dy.sum(axis=0) + before)}
+
+
+CHECKS["linear.backward_input"] = Check(linear_input, into, linear_input_bound)
+CHECKS["linear.backward_weight"] = Check(linear_weight, linear_weight_call, linear_weight_bound)
 
 
 def linear_bias() -> Iterator[Arrays]:

@@ -48,6 +48,23 @@ def test_linear(activation, residual):
     assert_gradient(linear.backward_bias(dz), fn, b, dy)
 
 
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_linear_back_through_an_activation_and_with_the_bias(activation):
+    u, w, b, dy = apart(3, 4), apart(5, 4, seed=1), normal(5), normal(3, 5, seed=2)
+    identity = np.eye(4)
+
+    def fn():
+        return linear.forward(linear.forward(u, identity, activation=activation)[0], w, b)[0]
+
+    h, saved = linear.forward(u, identity, activation=activation)
+    assert_gradient(linear.backward_input(dy, w, activation=activation, saved=saved), fn, u, dy)
+    db = normal(5, seed=3)
+    expected = db + linear.backward_bias(dy)
+    dw = linear.backward_weight(dy, h, db=db, accumulate_db=True)
+    assert_gradient(dw, fn, w, dy)
+    assert np.array_equal(db, expected)
+
+
 def test_gelu():
     x, dy = 2 * normal(4, 5), normal(4, 5, seed=1)
     assert_gradient(gelu.backward(dy, x), lambda: gelu.forward(x), x, dy)

@@ -81,3 +81,13 @@ def backward_into_memory_aligned_otherwise() -> None:
     dlosses = normal(3)
     cuda.backward(dlosses, z, targets, lse, out=out)
     np.testing.assert_array_equal(out, cuda.backward(dlosses, z, targets, lse))
+
+
+@case
+def targets_out_of_range() -> None:
+    """Their losses and gradients are NaN; nothing outside the logits is read (it would trap)."""
+    z, targets = normal(4, 130), np.array([129, 130, -1, 2**40])
+    losses, lse = cuda.forward(z, targets)
+    np.testing.assert_array_equal(np.isnan(losses), [False, True, True, True])
+    dz = cuda.backward(np.ones(4, np.float32), z, targets, lse)
+    np.testing.assert_array_equal(np.isnan(dz).all(axis=1), [False, True, True, True])

@@ -44,3 +44,18 @@ def sort() -> None:
         expected = np.argsort(keys, kind="stable")
         np.testing.assert_array_equal(order, expected)
         np.testing.assert_array_equal(got, keys[expected])
+
+
+@case
+def ids_out_of_range() -> None:
+    """They read as NaN and have no gradient; what stands beside the table is not touched (it would trap)."""
+    for dtype in FLOATS:
+        w, ids = normal(5, 40, dtype=dtype), np.array([4, 5, 0, -1, 2**40, 4])
+        y = cuda.forward(w, ids)
+        wrong = np.array([False, True, False, True, True, False])
+        assert np.isnan(wide(y[wrong])).all()
+        np.testing.assert_array_equal(y[~wrong], w[ids[~wrong]])
+        dy, small = normal(4, 40, dtype=dtype), np.array([4, 5, -1, 2])
+        dw = cuda.backward(dy, small, out=np.zeros((5, 40), np.float32))
+        np.testing.assert_array_equal(dw[[2, 4]], dy[[3, 0]].astype(np.float32))
+        assert not dw[[0, 1, 3]].any()

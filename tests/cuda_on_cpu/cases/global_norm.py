@@ -60,3 +60,22 @@ def the_largest_numbers_do_not_overflow() -> None:
     total, _, ok = cuda.measure([(g, whole(10))], 1.0)
     assert ok[0] == 1
     np.testing.assert_allclose(total[0], reference.sum_of_squares(g), rtol=1e-14)
+
+
+@case
+def first_not_finite() -> None:
+    """In ascending order of place, and only among the parts; looked for only where the finite check failed."""
+    size, cut = 130_000, [(64, 9000, 0), (9056, 130_000, 0)]
+    g, failed, passed = normal(size), np.zeros(1, np.int32), np.ones(1, np.int32)
+    chunks = parts(size, cut)
+    assert cuda.first_not_finite(g, chunks, failed)[0] == cuda.NOWHERE
+    for bad, expected in (({0: np.nan}, cuda.NOWHERE), ({129_999: np.inf}, 129_999), ({9055: np.nan}, 129_999)):
+        for place, value in bad.items():
+            g[place] = value
+        assert cuda.first_not_finite(g, chunks, failed)[0] == expected
+    for place in (70_000, 9056 + 4096, 9056, 8999, 64 + 300, 64 + 5):
+        g[place] = -np.inf
+        assert cuda.first_not_finite(g, chunks, failed)[0] == place
+    assert cuda.first_not_finite(g, chunks, passed)[0] == cuda.NOWHERE
+    assert cuda.first_not_finite(g, whole(size), failed)[0] == 0
+    assert cuda.first_not_finite(g, parts(size, []), failed)[0] == cuda.NOWHERE

@@ -1,6 +1,7 @@
-"""The affine map. Every sum of n products is taken one after the other in float32 (tensor cores: 16 at a time), the
+"""The affine map. Every sum of n products is taken one after the other in float32 (tensor cores: 16 or 8 at a time), the
 parts of a split sum likewise: it is off by at most (n + parts)·u·Σ|terms|; bias, residual, what was there before and
-the activation add a few roundings of their own size. Products of bfloat16 numbers are exact in float32.
+the activation add a few roundings of their own size. Products of bfloat16 numbers are exact in float32. tf32 keeps 11
+significant bits: rounding two operands to it changes their product by 2⁻¹⁰ of its size (and 2⁻²² more).
 """
 
 from collections.abc import Callable
@@ -15,26 +16,33 @@ from . import BF16, FLOATS, U, assert_within, case, normal, unaligned, wide
 
 SHAPES = ((1, 1, 1), (5, 7, 9), (4, 8, 9), (130, 12, 20), (33, 140, 132))  # M, N, K
 ALIGNED = ((1, 8, 8), (137, 24, 104), (9, 152, 136))  # N and K multiples of 8
+TF32 = 2.0**-10 + 2.0**-22
 
 
-def _products(shapes: tuple, dtype: np.dtype, wrap: Callable[[np.ndarray], np.ndarray] = np.copy) -> None:
+def _products(
+    shapes: tuple, dtype: np.dtype, wrap: Callable[[np.ndarray], np.ndarray] = np.copy, rounding: float = 0
+) -> None:
+    """``rounding``: by how much of its size an operand's own rounding may change a product."""
     for i, (m, n, k) in enumerate(shapes):
         x, w, b = (wrap(normal(*shape, dtype=dtype)) for shape in ((m, k), (n, k), (n,)))
         dy, residual = (wrap(normal(m, n, dtype=dtype, seed=seed)) for seed in (1, 2))
         what = f"{dtype} {m, n, k}"
-        _check_forward(x, w, b, None, residual, what)
-        _check_forward(x, w, b if i % 2 else None, ("gelu", "relu")[i % 2], None, what)
+        _check_forward(x, w, b, None, residual, what, rounding)
+        _check_forward(x, w, b if i % 2 else None, ("gelu", "relu")[i % 2], None, what, rounding)
         for add in (False, True):
-            _check_input(dy, w, wrap(normal(m, k, dtype=dtype, seed=3)), add, what)
-            _check_weight(dy, x, wrap(normal(n, k, seed=4)), add, what)
+            dx, dw, db = wrap(normal(m, k, dtype=dtype, seed=3)), wrap(normal(n, k, seed=4)), wrap(normal(n, seed=5))
+            _check_input(dy, w, dx, add, what, rounding)
+            saved = wrap(normal(m, k, dtype=dtype, seed=6))
+            _check_input(dy, w, dx, add, what, rounding, ("gelu", "relu")[(i + add) % 2], saved)
+            _check_weight(dy, x, dw, add, what, rounding, db if i or add else None, not add)
 
 
-def _check_forward(x, w, b, activation, residual, what) -> None:
+def _check_forward(x, w, b, activation, residual, what, rounding: float = 0) -> None:
     y, saved = cuda.forward(x, w, b, activation=activation, residual=residual)
     more = {"b": None if b is None else wide(b), "residual": None if residual is None else wide(residual)}
     exact, exact_saved = reference.forward(wide(x), wide(w), activation=activation, **more)
     size = np.abs(wide(x)) @ np.abs(wide(w)).T + sum(np.abs(p) for p in more.values() if p is not None)
-    bound = (x.shape[1] + 12) * U * size * 1.13  # gelu' ≤ 1.13
+    bound = ((x.shape[1] + 12) * U + rounding) * size * 1.13  # gelu' ≤ 1.13
     assert y.dtype == x.dtype
     assert_within(y, exact, bound, f"{what}: y, {activation}")
     if activation is None:
@@ -43,22 +51,31 @@ def _check_forward(x, w, b, activation, residual, what) -> None:
         assert_within(saved, exact_saved, bound, f"{what}: saved by {activation}")
 
 
-def _check_input(dy, w, out, add, what) -> None:
+def _check_input(dy, w, out, add, what, rounding: float = 0, activation=None, saved=None) -> None:
     before = wide(out) * add
-    got = cuda.backward_input(dy, w, out=out, accumulate=add)
+    options = {"activation": activation, "saved": saved}
+    got = cuda.backward_input(dy, w, out=out, accumulate=add, **options)
     assert got is out
-    bound = (dy.shape[1] + 4) * U * (np.abs(wide(dy)) @ np.abs(wide(w)) + np.abs(before))
-    assert_within(got, before + wide(dy) @ wide(w), bound, f"{what}: dx, {add}")
+    size = np.abs(wide(dy)) @ np.abs(wide(w)) * 1.13  # gelu' ≤ 1.13, and off by 40 u: see backward_relu below
+    bound = ((dy.shape[1] + 44) * U + rounding) * size + 4 * U * np.abs(before)
+    exact = reference.backward_input(
+        wide(dy), wide(w), activation=activation, saved=None if saved is None else wide(saved)
+    )
+    assert_within(got, before + exact, bound, f"{what}: dx, {add}, {activation}")
     if not add:
-        np.testing.assert_array_equal(cuda.backward_input(dy, w), got)
+        np.testing.assert_array_equal(cuda.backward_input(dy, w, **options), got)
 
 
-def _check_weight(dy, x, out, add, what) -> None:
-    before = wide(out) * add
-    got = cuda.backward_weight(dy, x, out=out, accumulate=add)
+def _check_weight(dy, x, out, add, what, rounding: float = 0, db=None, add_db=False) -> None:
+    before, before_db = (wide(part) if kept and part is not None else 0.0 for part, kept in ((out, add), (db, add_db)))
+    got = cuda.backward_weight(dy, x, out=out, accumulate=add, db=db, accumulate_db=add_db)
     assert got is out
-    bound = (dy.shape[0] + 12) * U * (np.abs(wide(dy)).T @ np.abs(wide(x)) + np.abs(before))
+    size = np.abs(wide(dy)).T @ np.abs(wide(x))
+    bound = ((dy.shape[0] + 12) * U + rounding) * size + 12 * U * np.abs(before)
     assert_within(got, before + wide(dy).T @ wide(x), bound, f"{what}: dw, {add}")
+    if db is not None:
+        bound = ((dy.shape[0] + 12) * U + rounding) * np.abs(wide(dy)).sum(axis=0) + 12 * U * np.abs(before_db)
+        assert_within(db, before_db + wide(dy).sum(axis=0), bound, f"{what}: db, {add_db}")
     if not add:
         np.testing.assert_array_equal(cuda.backward_weight(dy, x), got)
 
@@ -81,28 +98,68 @@ def products_mma() -> None:
 
 
 @case
+def products_tf32() -> None:
+    with cuda.forced("mma"):
+        _products(((1, 4, 4), (137, 20, 100), (9, 152, 136)), FLOATS[0], rounding=TF32)
+
+
+@case
+def tf32_rounds_to_nearest() -> None:
+    """1 + 2⁻¹⁰·(j + 1/2) goes to the next number with 10 bits, ties away from zero; sums keep 23 bits."""
+    x = 1 + (np.arange(16, dtype=np.float32).reshape(4, 4) + 0.5) * 2.0**-10
+    with cuda.allow_tf32():
+        y, _ = cuda.forward(x.astype(np.float32), np.eye(4, dtype=np.float32))
+        z, _ = cuda.forward(np.float32([[1, 2**-20, 0, 0]]), np.ones((4, 4), np.float32))
+    np.testing.assert_array_equal(y, 1 + np.arange(1, 17).reshape(4, 4) * 2.0**-10)
+    np.testing.assert_array_equal(z, np.full((1, 4), 1 + 2**-20))
+
+
+@case
 def split_weight_gradient() -> None:
     if runtime.device().multiprocessors > 1:
         assert cuda.split(531, 1)[0] > 1
-    for kind, dtype, n in (("simt", FLOATS[0], 9), ("simt", BF16, 9), ("mma", BF16, 16)):
+    for kind, dtype, n in (("simt", FLOATS[0], 9), ("simt", BF16, 9), ("mma", BF16, 16), ("mma", FLOATS[0], 12)):
         dy, x = normal(531, n, dtype=dtype), normal(531, 24, dtype=dtype)
         with cuda.forced(kind):
             for add in (False, True):
-                _check_weight(dy, x, normal(n, 24), add, f"{kind} {dtype} split")
+                rounding = TF32 if kind == "mma" and dtype != BF16 else 0
+                db = normal(n, seed=1) if add else np.full(n, np.nan, np.float32)
+                _check_weight(dy, x, normal(n, 24), add, f"{kind} {dtype} split", rounding, db, add)
+
+
+@case
+def db_without_a_tile_of_dw() -> None:
+    dy, db = normal(7, 5), normal(5)
+    before = wide(db)
+    assert cuda.backward_weight(dy, normal(7, 0), db=db, accumulate_db=True).shape == (5, 0)
+    bound = 23 * U * (np.abs(wide(dy)).sum(axis=0) + np.abs(before))
+    assert_within(db, before + wide(dy).sum(axis=0), bound, "db, K = 0")
+    cuda.backward_weight(normal(0, 5), normal(0, 3), db=db)
+    np.testing.assert_array_equal(db, np.zeros(5))
 
 
 @case
 def generations() -> None:
     x, w = normal(4, 16, dtype=BF16), normal(8, 16, dtype=BF16)
+    x32, w32 = x.astype(np.float32), w.astype(np.float32)
     assert cuda.generation(x, w) == "mma"
-    assert cuda.generation(wide(x).astype(np.float32), w) == "simt"
+    assert cuda.generation(x32, w32) == "simt"
+    with cuda.allow_tf32():
+        assert cuda.generation(x32, w32) == "mma"
+        with cuda.allow_tf32(False):
+            assert cuda.generation(x32, w32) == "simt"
+        assert cuda.generation(x32[:, :14].copy(), w32) == "simt"
+        assert cuda.generation(x32, w) == "simt"
+    assert cuda.generation(x32, w32) == "simt"
     assert cuda.generation(x[:, :9].copy(), w) == "simt"
     assert cuda.generation(unaligned(x), w) == "simt"
     with cuda.forced("mma"), pytest.raises(ValueError, match="multiples of 16 bytes"):
         cuda.forward(unaligned(x), w)
+    with cuda.forced("mma"):
+        assert cuda.generation(x32, w32) == "mma"
     with cuda.forced("simt"):
         assert cuda.generation(x, w) == "simt"
-    with pytest.raises(ValueError, match="generation must be one of simt, mma"), cuda.forced("wgmma"):
+    with pytest.raises(ValueError, match="generation must be one of simt, mma"), cuda.forced("tensor cores"):
         pass
 
 

@@ -43,7 +43,7 @@ def parts_with_a_shadow() -> None:
         theta, grad, buf = (normal(size, seed=seed) for seed in range(3))
         expected, before, shadow = theta.copy(), buf.copy(), np.zeros(size, BF16)
         settings = [{"lr": 0.5, "momentum": 0.5}, {"lr": 0.25, "momentum": 0.75, "nesterov": True}]
-        rows = [[1, 0, 0.5, 1, 0.5, 0, 0], [1, 0, 0.75, 1, 0.25, 1, 0]]
+        rows = [cuda.coefficients(**group, grad_scale=2.0) for group in settings]
         for start, stop, group in cut:
             part = slice(start, stop)
             plain = settings[group] if with_buffer else {"lr": settings[group]["lr"]}
@@ -57,6 +57,7 @@ def parts_with_a_shadow() -> None:
                 *(theta, grad, buf if with_buffer else None),
                 chunks=parts(size, cut),
                 coefficients=coefficients,
+                clip=np.array([0.5], np.float32),
                 ok=np.array([ok], np.int32),
                 shadow=shadow,
             )
