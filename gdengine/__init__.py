@@ -53,8 +53,10 @@ from .functional import (
     where,
 )
 from .functional import power as pow
+from .graph import graph
 from .kernels.threads import get_num_threads, set_num_threads
 from .optim.clipping import clip_grad_norm_
+from .precision import autocast, bfloat16
 from .random import manual_seed
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tensor import Parameter, Tensor
@@ -66,6 +68,8 @@ __all__ = [
     "Parameter",
     "Tensor",
     "arange",
+    "autocast",
+    "bfloat16",
     "cat",
     "clip_grad_norm_",
     "cuda",
@@ -80,6 +84,7 @@ __all__ = [
     "get_num_threads",
     "grad",
     "gradcheck",
+    "graph",
     "is_grad_enabled",
     "kernels",
     "log",

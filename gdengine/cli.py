@@ -189,12 +189,10 @@ def info() -> None:
 
 def _introduce(job: "Job") -> None:
     """What the run will do."""
-    from .kernels import dispatch
     from .training import plots
 
     s, text = job.settings, job.text
     tokens = s.batch_size * s.accumulate * s.block_size
-    kernels = "fused kernels" if dispatch.choice() == "fused" else f"reference kernels: {dispatch.why_reference()}"
     lines = {
         "text": f"{s.corpus}: {text.identity['characters']:,} characters, {text.tokenizer.vocab_size} different",
         "held out": f"{len(text.held_out)} windows of {s.block_size} characters, none of which is trained on",
@@ -202,7 +200,7 @@ def _introduce(job: "Job") -> None:
         f"{s.n_layer} layers, {s.n_head} heads, width {s.n_embd}, context {s.block_size}",
         "training": f"steps {job.trainer.step + 1} to {s.steps} of {tokens:,} characters each; "
         f"AdamW, lr {s.lr:g}, {s.schedule}",
-        "device": f"CPU, {s.threads} thread{'s' * (s.threads > 1)}, {kernels}",
+        "device": _place(s),
         "folder": str(job.folder),
     }
     for name, value in lines.items():
@@ -212,6 +210,23 @@ def _introduce(job: "Job") -> None:
     if s.schedule != "constant" and s.steps > s.decay_steps:
         click.echo(f"{'lr':<10} falls until step {s.decay_steps} (decay_steps), and then stays")
     click.echo()
+
+
+def _place(s: Settings) -> str:
+    """Where a run computes, in which precision, and by what."""
+    from . import cuda
+    from .kernels import dispatch
+
+    if s.device != "cpu":
+        how = "the step captured as a graph" if s.graph else "launched step by step"
+        return f"{cuda.get_device_name()} ({s.device}), {s.dtype}, {how}"
+    if s.dtype != "fp32":
+        kernels = "reference kernels, slow: bf16 is for GPUs"
+    elif dispatch.choice() == "fused":
+        kernels = "fused kernels"
+    else:
+        kernels = f"reference kernels: {dispatch.why_reference()}"
+    return f"CPU, {s.threads} thread{'s' * (s.threads > 1)}, {kernels}"
 
 
 def _conclude(job: "Job", val_loss: float, seconds: float) -> None:

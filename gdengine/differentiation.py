@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .device import device_of, is_on_cuda, namespace, to_host
 from .tape import Walk, no_grad
 from .tensor import Tensor, as_tensor, is_floating, record, record_many, wrap
 
@@ -114,18 +115,19 @@ class Function:
         several = isinstance(result, tuple | list)
         parts = [_own(as_tensor(part), args) for part in (result if several else (result,))]
         inputs = tuple([arg if isinstance(arg, Tensor) else None for arg in args])
-        results = [(part.shape, part.dtype) for part in parts]
+        arrays = [part._array for part in parts]
+        results = [(array.shape, array.dtype) for array in arrays]
+        zeros = namespace(arrays[0]).zeros
         wanted = [(arg.shape, arg.dtype) if arg is not None and arg.requires_grad else None for arg in inputs]
 
         def backward(dys: Any) -> tuple[Any, ...]:
             dys = dys if len(results) > 1 else (dys,)
-            full = [wrap(np.zeros(*at) if dy is None else _read_only(dy)) for dy, at in zip(dys, results, strict=True)]
+            full = [wrap(zeros(*at) if dy is None else _read_only(dy)) for dy, at in zip(dys, results, strict=True)]
             with no_grad():
                 gradients = cls.backward(ctx, *full)
             return _checked(cls.__name__, gradients, wanted)
 
         keeps = tuple([x for x in ctx.saved_tensors if isinstance(x, Tensor)])
-        arrays = [part._array for part in parts]
         if len(parts) == 1:
             outs: tuple[Tensor, ...] = (record(cls.__name__, arrays[0], inputs, backward, keeps=keeps),)
         else:
@@ -138,12 +140,21 @@ class Function:
 
 def _own(part: Tensor, args: tuple[Any, ...]) -> Tensor:
     """A result; a copy when it may share memory with an argument, which must keep its own place on the tape."""
-    shared = any(isinstance(arg, Tensor) and np.may_share_memory(arg._array, part._array) for arg in args)
+    shared = any(isinstance(arg, Tensor) and _may_share_memory(arg._array, part._array) for arg in args)
     return wrap(part._array.copy()) if shared else part
 
 
+def _may_share_memory(a: Any, b: Any) -> bool:
+    return device_of(a) == device_of(b) and bool(np.may_share_memory(a, b))
+
+
 def _read_only(dy: Any) -> Any:
-    """A view for a user's hands: the array may be on its way to another function's backward as well."""
+    """A view for a user's hands: the array may be on its way to another function's backward as well.
+
+    (CuPy cannot forbid to write.)
+    """
+    if is_on_cuda(dy):
+        return dy.view()
     view = np.asarray(dy).view()
     view.flags.writeable = False
     return view
@@ -190,14 +201,14 @@ def gradcheck(
 
     Args:
         fn: takes tensors, returns a tensor or a tuple of tensors. It must be deterministic: seed inside it.
-        inputs: arrays or tensors; those of a float dtype are converted to float64 and differentiated.
+        inputs: arrays or tensors; those of a float dtype are converted to float64 and differentiated, on the CPU.
 
     Raises:
         AssertionError: a gradient differs; the message names the input, the element and by how much.
         TypeError: no input is floating; or fn gives no tensor of a float dtype, or one narrower than float64.
     """
     given = [inputs] if isinstance(inputs, Tensor | np.ndarray) else inputs
-    arrays = [np.array(as_tensor(x)._array) for x in given]
+    arrays = [np.array(to_host(as_tensor(x)._array)) for x in given]
     arrays = [array.astype(np.float64) if is_floating(array.dtype) else array for array in arrays]
     checked = [i for i, array in enumerate(arrays) if is_floating(array.dtype)]
     if not checked:

@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from .device import CPU, moved, namespace
-from .tape import FRESH, STALE
+from .tape import FRESH
 
 ALIGNMENT = 128  # bytes: a GPU's memory transaction, two of a CPU's cache lines
 
@@ -141,8 +141,7 @@ class Flat:
     def consume(self) -> None:
         """All gradients are stale from now on, those of parameters that were frozen after their backward too."""
         for segment in self.segments:
-            if segment.tensor._leaf.state == FRESH:
-                segment.tensor._leaf.state = STALE
+            segment.tensor._leaf.consume()
 
 
 def is_held(tensor: Any) -> bool:

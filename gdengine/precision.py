@@ -18,6 +18,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from .cuda import capturing
 from .device import namespace
 from .tensor import Parameter, Tensor, as_tensor, wrap
 
@@ -80,8 +81,16 @@ def operand(x: Any) -> Tensor:
     return out
 
 
+def sum_dtype(dtype: Any) -> Any:
+    """The dtype of a weight's gradient where the layer computes in ``dtype``: float32 for bfloat16, as its sums are."""
+    return np.dtype(np.float32) if dtype == bfloat16 else dtype
+
+
 def shadow(parameter: Parameter) -> Any:
     """The parameter's values in bfloat16: an array that is kept, and written anew when the values have changed."""
+    graph = capturing()
+    if graph is not None:
+        graph.note_shadow(parameter)
     leaf, version = parameter._leaf, parameter._version.n
     assert leaf is not None
     if leaf.shadow is None:

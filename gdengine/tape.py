@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .cuda import capturing
 from .device import namespace
 
 Anything = TypeVar("Anything", bound=Callable[..., Any])
@@ -123,11 +124,28 @@ class Leaf:
 
     def destination(self) -> tuple[Any, bool]:
         """``(array, accumulate)``: where a new contribution goes, and whether to add it. It counts as written."""
+        self._tell_graph()
         accumulate = self.state == FRESH
         if self.flat is None and not accumulate:  # whoever kept the last gradient keeps its values
             self.grad = self.empty(self.shape, self.dtype)
         self.state = FRESH
         return self.grad, accumulate
+
+    def clear(self) -> None:
+        """Have no gradient."""
+        self._tell_graph(overwrites=True)
+        self.state = EMPTY
+
+    def consume(self) -> None:
+        """A fresh gradient has been used, and is stale from now on."""
+        if self.state == FRESH:
+            self._tell_graph()
+            self.state = STALE
+
+    def _tell_graph(self, overwrites: bool = False) -> None:
+        graph = capturing()
+        if graph is not None:
+            graph.note_gradient(self, overwrites)
 
     def assign(self, value: Any) -> None:
         """Make ``value`` the fresh gradient."""
@@ -196,6 +214,7 @@ class Walk:
         self._owned: set[Edge] = set()  # edges whose pending array was made by this walk, and is nobody else's
         self._written: list[Leaf] = []
         self._node: Node | None = None
+        self._apart: list[tuple[Edge, Any]] = []  # what the node at hand writes in another dtype than its leaf's
         roots = list(roots)
         self._nodes = self._plan(edge for edge, _ in roots)
         for edge, gradient in roots:
@@ -225,7 +244,7 @@ class Walk:
     def into(self, i: int, shape: tuple[int, ...], dtype: Any = None) -> tuple[Any, bool]:
         """Where the node at hand writes the gradient of its input ``i``: ``(array, accumulate)``, C-contiguous.
 
-        ``(None, False)`` when nobody wants that gradient. ``dtype`` is the input's, for an array made here.
+        ``(None, False)`` when nobody wants that gradient. The array is of ``dtype``: the input's own unless given.
         """
         assert self._node is not None
         edge = self._node.inputs[i]
@@ -233,10 +252,13 @@ class Walk:
             return None, False
         assert edge is not None
         if self._targets is None and isinstance(edge[0], Leaf):
+            if dtype is not None and dtype != edge[0].dtype:
+                self._apart.append((edge, self._xp.empty(shape, dtype)))
+                return self._apart[-1][1], False
             self._written.append(edge[0])
             return edge[0].destination()
         held = self._pending.get(edge)
-        if held is not None and edge in self._owned:
+        if held is not None and edge in self._owned and dtype in (None, held.dtype):
             return held, True
         array = self._xp.empty(shape, dtype if dtype is not None else _dtype_of(edge[0], self._dtype))
         if held is not None:
@@ -296,6 +318,8 @@ class Walk:
         assert node.backward is not None
         if node.direct:
             node.backward(dy, self.into)
+            while self._apart:
+                self._add(*self._apart.pop(0))
             return
         for edge, gradient in zip(node.inputs, node.backward(dy), strict=True):
             if gradient is not None and self._wants(edge):

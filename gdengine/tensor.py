@@ -158,7 +158,7 @@ class Tensor:
     def zero_grad(self) -> None:
         """Forget the gradient: the next backward starts from nothing."""
         if self._leaf is not None:
-            self._leaf.state = EMPTY
+            self._leaf.clear()
 
     def backward(
         self, gradient: Any = None, *, retain_graph: bool = False, inputs: "Tensor | Iterable[Tensor] | None" = None
@@ -266,6 +266,8 @@ class Tensor:
         """Have another array. Who was given the old one's address keeps this tensor alive, which keeps that array."""
         if self._lent is not None:
             self._lent.append(self._array)
+        if is_on_cuda(self._array):
+            _Moves.number += 1
         self._array = array
 
     # ---- its values, elsewhere
@@ -290,10 +292,10 @@ class Tensor:
         """The value of a tensor of one element, as a Python number."""
         if self.size != 1:
             raise ValueError(f"item() wants a tensor of one element, this one has shape {self.shape}: use tolist()")
-        return self._array.item()
+        return to_host(self._array).item()
 
     def tolist(self) -> Any:
-        return self._array.tolist()
+        return to_host(self._array).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -692,6 +694,15 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+class _Moves:
+    number = 0
+
+
+def moves_on_gpu() -> int:
+    """How often a tensor on a GPU was given other memory: what a graph recorded over the old one cannot be replayed."""
+    return _Moves.number
 
 
 # ---- what functions are made with

@@ -15,6 +15,8 @@ from . import (
     global_norm,
     layer_norm,
     linear,
+    linear_cross_entropy,
+    matmul,
     philox,
     sgd,
 )
@@ -29,6 +31,8 @@ __all__ = [
     "global_norm",
     "layer_norm",
     "linear",
+    "linear_cross_entropy",
+    "matmul",
     "philox",
     "sgd",
 ]

@@ -9,13 +9,8 @@ import gdengine
 
 PACKAGE = Path(gdengine.__file__).parent
 GROUND = {"cuda", "device", "flat", "kernels", "random", "tape"}
-CORE = {
-    "creation",
-    "differentiation",
-    "functional",
-    "precision",
-    "tensor",
-}  # one layer: an operator is a call of a function
+# One layer: an operator is a call of a function.
+CORE = {"creation", "differentiation", "functional", "graph", "precision", "tensor"}
 BELOW_TRAINING = {*GROUND, *CORE, "data", "models", "nn", "optim"}
 
 # Each module or package of gdengine, and what it may import besides itself. "" is gdengine's own name: its version.
@@ -23,13 +18,14 @@ MAY_IMPORT = {
     "kernels": set(),
     "cuda": set(),
     "device": {"cuda"},
-    "tape": {"device"},
+    "tape": {"cuda", "device"},
     "flat": {"device", "tape"},
     "random": {"kernels"},
     "tensor": {*GROUND, *CORE},
     "functional": {*GROUND, *CORE},
     "creation": {*GROUND, *CORE},
     "precision": {*GROUND, *CORE},
+    "graph": {*GROUND, *CORE},
     "differentiation": {*GROUND, *CORE},
     "nn": {*GROUND, *CORE},
     "models": {*GROUND, *CORE, "nn"},

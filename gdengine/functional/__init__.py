@@ -27,7 +27,7 @@ from .elementwise import (
 )
 from .embedding import embedding
 from .indexing import getitem
-from .linear import linear
+from .linear import feed_forward, linear
 from .losses import cross_entropy
 from .matmul import matmul
 from .normalization import layer_norm
@@ -81,6 +81,7 @@ __all__ = [
     "embedding",
     "exp",
     "expand",
+    "feed_forward",
     "flatten",
     "gelu",
     "getitem",

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import kernels
 from ..device import beside, check_same, is_on_cuda
-from ..precision import operand
+from ..precision import operand, sum_dtype
 from ..tensor import Tensor, as_tensor, record, tensors_of
 
 
@@ -33,10 +33,10 @@ def embedding(ids: Any, weight: Any) -> Tensor:
     check_indices("embedding", "ids", indices, w.shape[0])
     indices = beside(indices, w._array)
     check_same("embedding", ids=indices, weight=w._array)
-    w_shape = w.shape
+    w_shape, dtype = w.shape, w.dtype
 
     def backward(dy: Any, into: Any) -> None:
-        dw, accumulate = into(0, w_shape)
+        dw, accumulate = into(0, w_shape, sum_dtype(dtype))
         kernels.embedding.backward(dy, indices, out=dw, accumulate=accumulate)
 
     y = kernels.embedding.forward(w._array, indices)

@@ -39,7 +39,8 @@ def cross_entropy(logits: Any, targets: Any, *, ignore_index: int = -100, reduct
     shape = z.shape
 
     def backward(dy: Any) -> tuple[Any]:
-        scaled = dy.reshape(-1) * dy.dtype.type(weight) if isinstance(weight, float) else dy.reshape(-1) * weight
+        factor = dy.dtype.type(weight) if isinstance(weight, float) else weight.astype(dy.dtype)
+        scaled = dy.reshape(-1) * factor
         dlosses = namespace(dy).ascontiguousarray(np.broadcast_to(scaled, losses.shape))
         dz = kernels.cross_entropy.backward(dlosses, rows, flat, lse, ignore_index=ignore_index)
         return (dz.reshape(shape),)
@@ -56,7 +57,7 @@ def _weight(targets: Any, ignore_index: int, reduction: str) -> Any:
     if reduction != "mean":
         return 1.0
     if is_on_cuda(targets):
-        return 1 / (targets != ignore_index).sum(dtype=np.float32)  # of no targets: inf, and the mean NaN
+        return 1 / (targets != ignore_index).sum(dtype=np.float64)  # of no targets: inf, and the mean NaN
     counted = targets.size - int(np.count_nonzero(targets == ignore_index))
     if counted == 0:
         raise ValueError("the mean loss over no targets: every one of them is ignore_index")

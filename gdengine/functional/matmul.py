@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.common.products import matmul as multiply
+from .. import kernels
+from ..device import check_same
 from ..tensor import Tensor, as_tensor, record
 from .elementwise import matched, unbroadcast
 
@@ -20,10 +21,11 @@ def matmul(a: Any, b: Any) -> Tensor:
     """
     x, y = matched(as_tensor(a), as_tensor(b))
     p, q = x._array, y._array
+    check_same("matmul", a=p, b=q)
     product = _product(p, q)
     wants_x, wants_y = x.requires_grad, y.requires_grad
     at_x, at_y = (x.shape, x.dtype), (y.shape, y.dtype)
-    rows = np.atleast_2d(p) if wants_y else None
+    rows = (p if p.ndim > 1 else p[None]) if wants_y else None
     columns = (q[:, None] if q.ndim == 1 else q) if wants_x else None
 
     def backward(dy: Any) -> tuple[Any, Any]:
@@ -33,9 +35,9 @@ def matmul(a: Any, b: Any) -> Tensor:
             dy = np.expand_dims(dy, -1)
         dx = dw = None
         if columns is not None:
-            dx = _summed(multiply(dy, columns.swapaxes(-1, -2)), at_x, vector_axis=-2)
+            dx = _summed(kernels.matmul.forward(dy, columns.swapaxes(-1, -2)), at_x, vector_axis=-2)
         if rows is not None:
-            dw = _weight_gradient(rows, dy) if len(at_y[0]) <= 2 else multiply(rows.swapaxes(-1, -2), dy)
+            dw = _weight_gradient(rows, dy) if len(at_y[0]) <= 2 else kernels.matmul.forward(rows.swapaxes(-1, -2), dy)
             dw = _summed(dw, at_y, vector_axis=-1)
         return dx, dw
 
@@ -44,7 +46,7 @@ def matmul(a: Any, b: Any) -> Tensor:
 
 def _product(p: Any, q: Any) -> Any:
     try:
-        return multiply(p, q)
+        return kernels.matmul.forward(p, q)
     except ValueError:
         raise ValueError(
             f"matmul of shapes {p.shape} and {q.shape}: the last axis of the first must equal the last but one of the "
@@ -55,7 +57,7 @@ def _product(p: Any, q: Any) -> Any:
 def _weight_gradient(rows: Any, dy: Any) -> Any:
     """Aᵀ·dY of a matrix B that served a whole batch: one product over all rows, and not one for each batch entry."""
     m = math.prod(rows.shape[:-1])
-    return multiply(rows.reshape(m, rows.shape[-1]).T, dy.reshape(m, dy.shape[-1]))
+    return kernels.matmul.forward(rows.reshape(m, rows.shape[-1]).T, dy.reshape(m, dy.shape[-1]))
 
 
 def _summed(gradient: Any, at: tuple[tuple[int, ...], Any], vector_axis: int) -> Any:

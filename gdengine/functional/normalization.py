@@ -4,7 +4,7 @@ from typing import Any
 
 from .. import kernels
 from ..device import check_same
-from ..precision import operand
+from ..precision import operand, sum_dtype
 from ..tensor import Tensor, record
 from .elementwise import floating
 
@@ -33,12 +33,13 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) 
     arrays = {name: part._array for name, part in (("x", x), ("weight", w), ("bias", b)) if part is not None}
     check_same("layer_norm", **arrays)
     shape, dtype = x.shape, x.dtype
+    of_sums = (shape[-1:], sum_dtype(dtype))
     rows = x._array.reshape(-1, shape[-1])
     scale = None if w is None else w._array
     y, mean, rstd = kernels.layer_norm.forward(rows, scale, None if b is None else b._array, eps=eps)
 
     def backward(dy: Any, into: Any) -> None:
-        (dx, add_x), (dw, add_w), (db, add_b) = into(0, shape, dtype), into(1, shape[-1:]), into(2, shape[-1:])
+        (dx, add_x), (dw, add_w), (db, add_b) = into(0, shape, dtype), into(1, *of_sums), into(2, *of_sums)
         kernels.layer_norm.backward(
             dy.reshape(rows.shape),
             rows,

@@ -8,10 +8,11 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
+from ..device import namespace, to_host
 from ..functional.embedding import check_indices
 from ..random import default_generator
 from ..tape import no_grad
-from ..tensor import Tensor, value_of
+from ..tensor import Tensor, to_array
 
 Cache = list[tuple[Tensor, Tensor] | None]  # each block's keys and values (B, H, S, D) so far
 
@@ -83,7 +84,8 @@ class MLP(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.c_proj(self.c_fc(x, activation="gelu")))
+        fc, proj = self.c_fc, self.c_proj
+        return self.dropout(F.feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, activation="gelu"))
 
 
 class Block(nn.Module):
@@ -144,7 +146,7 @@ class GPT(nn.Module):
 
     def forward(self, idx: Any) -> Tensor:
         ids = self._ids(idx)
-        x = self.transformer.drop(self.transformer.wte(ids) + self.transformer.wpe(np.arange(ids.shape[1])))
+        x = self.transformer.drop(self.transformer.wte(ids) + self.transformer.wpe(_positions(0, ids)))
         for block in self.transformer.h:
             x = block(x)
         return self.lm_head(self.transformer.ln_f(x))
@@ -173,7 +175,7 @@ class GPT(nn.Module):
             ValueError: an empty prompt, a negative temperature or max_new_tokens, or top_k below 1.
             IndexError: an id is out of the vocabulary.
         """
-        ids = np.asarray(value_of(idx))
+        ids = to_host(to_array(idx))
         if ids.ndim != 2 or not ids.size:
             raise ValueError(f"generate wants token ids of shape (batch, time), each at least 1, got {ids.shape}")
         check_indices("generate", "idx", ids, self.config.vocab_size)
@@ -202,13 +204,13 @@ class GPT(nn.Module):
         """The last position's logits ``(B, V)``, after adding ``ids`` to what the cache holds."""
         past = cache[0]
         start = 0 if past is None else past[0].shape[2]
-        x = self.transformer.wte(ids) + self.transformer.wpe(np.arange(start, start + ids.shape[1]))
+        x = self.transformer.wte(ids) + self.transformer.wpe(_positions(start, ids))
         for number, block in enumerate(self.transformer.h):
             x, cache[number] = block.extend(x, cache[number])
-        return self.lm_head(self.transformer.ln_f(x[:, -1])).numpy()
+        return to_host(self.lm_head(self.transformer.ln_f(x[:, -1]))._array)
 
     def _ids(self, idx: Any) -> Any:
-        ids = np.asarray(value_of(idx))
+        ids = to_array(idx)
         if ids.ndim != 2 or not ids.size:
             raise ValueError(
                 f"GPT wants token ids of shape (batch, time), each at least 1, got {ids.shape}"
@@ -220,6 +222,11 @@ class GPT(nn.Module):
                 "crop it, ids[:, -block_size:], or build the model with a larger block_size"
             )
         return ids
+
+
+def _positions(start: int, ids: Any) -> Any:
+    """The places of ``ids`` (B, T), which follow ``start`` others, where ids are."""
+    return namespace(ids).arange(start, start + ids.shape[1])
 
 
 def _draw(logits: Any, temperature: float, top_k: int | None) -> Any:

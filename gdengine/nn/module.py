@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -260,7 +260,7 @@ class Module:
         function(self)
         return self
 
-    def to(self, target: Any) -> "Module":
+    def to(self, target: Any) -> Self:
         """To another device (``"cuda"``, ``"cpu"``), or to another float dtype: parameters, buffers and gradients.
 
         An optimizer that trains some of the parameters moves with them: all that it trains, and its state.

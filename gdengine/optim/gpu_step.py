@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cuda import capturing
+from ..cuda import capturing, check_not_capturing
 from ..device import device_of, namespace, pinned
 from ..flat import Segment, runs
 from ..kernels.common.chunks import Chunks, parts
@@ -23,19 +23,22 @@ from ..kernels.global_norm.cuda import NOWHERE, first_not_finite, measure
 
 @dataclass(frozen=True)
 class Plan:
-    """Which parts of the flat vectors a step runs over.
+    """Which parts of the flat vectors a step runs over, and with what.
 
     Attributes:
-        key: of which parameters, in which runs: another key needs another plan.
+        key: all that it depends on: another key needs another plan.
         firsts: for each row of coefficients, the first parameter that it is for.
         live: all parts that have a gradient.
         variants: the parts for each of the rule's variants (see `Optimizer.gpu_variant`).
+        rows: the coefficients, on the device; ``staged``, in pinned memory, on their way there.
     """
 
     key: tuple
     firsts: Sequence[Segment]
     live: Chunks
     variants: dict[Any, Chunks]
+    rows: Any
+    staged: Any
 
 
 class GpuStep:
@@ -47,9 +50,6 @@ class GpuStep:
         self.device = device_of(self.flat.theta)
         self.xp = namespace(self.flat.theta)
         self._plan: Plan | None = None
-        self._rows: Any = None
-        self._staged: Any = None
-        self._results: tuple[Any, Any] = (None, None)
         self._read = (pinned((1,), np.float64), pinned((1,), np.uint64))
         self._event = self.xp.cuda.Event(disable_timing=True)
         self._pending: list[Segment] = []
@@ -57,51 +57,56 @@ class GpuStep:
     def step(self) -> bool:
         """Enqueue a step; whether it moved anything is known once it was looked at (`settle`)."""
         graph = capturing()
-        if graph is not None:
-            return self._capture(graph)
-        self.settle()
-        live = self._used()
+        if graph is None:
+            self.settle()
+        live = self.flat.live()
+        self.flat.consume()
         if not live:
             warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=3)
             return False
-        self.prepare(live)
-        self.launch()
-        self.finish(live)
+        key = self.key(live)
+        if self._plan is None or self._plan.key != key:
+            if graph is not None:
+                raise RuntimeError(
+                    "the optimizer's step inside a captured graph reaches other parameters, or has other settings, "
+                    "than in the calls before the capture: a captured step must do the same every time"
+                )
+            self._plan = self._planned(live, key)
+        if graph is not None:
+            graph.add_step(CapturedStep(self, self._plan, live, self.launch(self._plan)))
+            return True
+        self.prepare(self._plan, live)
+        self.finish(live, self.launch(self._plan))
         return True
 
-    def prepare(self, live: Sequence[Segment]) -> None:
-        """Bring to the device what the step of these parameters depends on."""
-        key = _key(live)
-        if self._plan is None or self._plan.key != key:
-            self._plan = self._planned(live, key)
+    def key(self, live: Sequence[Segment]) -> tuple:
+        """Which parameters move, which of them have taken equally many steps, and what their launches differ by."""
+        least = min((segment.steps for segment in live), default=0)
+        variants = [self.optimizer.gpu_variant(self.flat, group) for group in self.optimizer.param_groups]
+        places = [(segment.start, segment.steps - least) for segment in live]
+        return tuple(places), tuple(variants), self.optimizer.clip_norm
+
+    def prepare(self, plan: Plan, live: Sequence[Segment]) -> None:
+        """Bring to the device what the step of these parameters depends on. The last step is settled."""
         optimizer = self.optimizer
         lrs = [optimizer.lr_of(group) for group in optimizer.param_groups]
-        rows = np.array(
-            [
-                optimizer.gpu_row(optimizer.param_groups[first.group], lrs[first.group], first.steps + 1)
-                for first in self._plan.firsts
-            ],
-            np.float32,
-        )
-        if self._rows is None or self._rows.shape != rows.shape:
-            self._rows, self._staged = self.xp.empty(rows.shape, rows.dtype), pinned(rows.shape, rows.dtype)
-        self._staged[...] = rows  # nobody reads it: the last step, which did, is settled
-        self._rows.set(self._staged, stream=self.xp.cuda.get_current_stream())
+        for row, first in zip(plan.staged, plan.firsts, strict=True):
+            row[...] = optimizer.gpu_row(optimizer.param_groups[first.group], lrs[first.group], first.steps + 1)
+        plan.rows.set(plan.staged, stream=self.xp.cuda.get_current_stream())
 
-    def launch(self) -> None:
-        """Norm, finite check, update: kernels alone."""
-        plan, flat = self._plan, self.flat
-        assert plan is not None
+    def launch(self, plan: Plan) -> tuple[Any, Any]:
+        """Norm, finite check, update: kernels alone. Where the sum of squares will be, and the first bad element."""
+        flat = self.flat
         total, clip, ok = measure([(flat.grad, plan.live)], self.optimizer.clip_norm)
         first = first_not_finite(flat.grad, plan.live, ok)
         for variant, chunks in plan.variants.items():
-            self.optimizer.gpu_update(flat, chunks, variant, self._rows, clip, ok)
-        self._results = total, first
+            self.optimizer.gpu_update(flat, chunks, variant, plan.rows, clip, ok)
+        return total, first
 
-    def finish(self, live: Sequence[Segment]) -> None:
+    def finish(self, live: Sequence[Segment], outcome: tuple[Any, Any]) -> None:
         """Ask for the outcome, and count the step, on trust."""
         stream = self.xp.cuda.get_current_stream()
-        for array, out in zip(self._results, self._read, strict=True):
+        for array, out in zip(outcome, self._read, strict=True):
             array.get(stream=stream, out=out, blocking=False)
         self._event.record(stream)
         self._pending = list(live)
@@ -116,6 +121,7 @@ class GpuStep:
         """See how the last step went: read its norm, and take its count back if it was skipped."""
         if not self._pending:
             return
+        check_not_capturing("reading how an optimizer's step went (t, lr, grad_norm, skipped)")
         self._event.synchronize()
         live, self._pending = self._pending, []
         optimizer = self.optimizer
@@ -129,38 +135,20 @@ class GpuStep:
         optimizer._skipped += 1
         optimizer._bad_parameter = self._name_at(int(self._read[1][0]))
 
-    # ---- as part of a captured graph
-
-    def _capture(self, graph: Any) -> bool:
-        live = self._used()
-        if self._plan is None or self._plan.key != _key(live):
-            raise RuntimeError(
-                "the optimizer's step inside a captured graph reaches other parameters than in the calls before the "
-                "capture: a captured step must do the same every time"
-            )
-        self.launch()
-        graph.add_step(self, live)
-        return True
-
-    def _used(self) -> list[Segment]:
-        """The parameters to move; their gradients are used up."""
-        live = self.flat.live()
-        self.flat.consume()
-        return live
-
     def _planned(self, live: Sequence[Segment], key: tuple) -> Plan:
         firsts: list[Segment] = []
         cut: list[tuple[int, int, int]] = []
         for part, first in runs(live, key=lambda segment: (segment.group, segment.steps)):
             cut.append((part.start, part.stop, len(firsts)))
             firsts.append(first)
-        size = self.flat.size
+        size, groups = self.flat.size, self.optimizer.param_groups
         variants: dict[Any, list[tuple[int, int, int]]] = {}
         for piece, first in zip(cut, firsts, strict=True):
-            group = self.optimizer.param_groups[first.group]
-            variants.setdefault(self.optimizer.gpu_variant(self.flat, group), []).append(piece)
+            variants.setdefault(self.optimizer.gpu_variant(self.flat, groups[first.group]), []).append(piece)
         chunks = {variant: parts(size, pieces) for variant, pieces in variants.items()}
-        return Plan(key, firsts, parts(size, cut), chunks)
+        width = len(self.optimizer.gpu_row(groups[firsts[0].group], 0.0, 1))
+        staged = pinned((len(firsts), width), np.float32)
+        return Plan(key, firsts, parts(size, cut), chunks, self.xp.empty(staged.shape, staged.dtype), staged)
 
     def _name_at(self, place: int) -> str | None:
         if place == NOWHERE:
@@ -168,7 +156,31 @@ class GpuStep:
         return next(segment.name for segment in self.flat.segments if segment.start <= place < segment.stop)
 
 
-def _key(live: Sequence[Segment]) -> tuple:
-    """Which parameters move, and which of them have taken equally many steps: all that a plan depends on."""
-    least = min((segment.steps for segment in live), default=0)
-    return tuple([(segment.start, segment.steps - least) for segment in live])
+class CapturedStep:
+    """A step that a graph has recorded: what there is to be done round each replay."""
+
+    def __init__(self, gpu: GpuStep, plan: Plan, live: Sequence[Segment], outcome: tuple[Any, Any]):
+        self.gpu, self.plan, self.live, self.outcome = gpu, plan, live, outcome
+        self.wanted = self._wanted()
+
+    def before(self) -> None:
+        """Settle the last step, and bring this one's coefficients to the device.
+
+        Raises:
+            RuntimeError: the optimizer would move other parameters now, or otherwise.
+        """
+        self.gpu.settle()
+        if self.gpu.key(self.live) != self.plan.key or self._wanted() != self.wanted:
+            raise RuntimeError(
+                "since the graph was recorded, other parameters require a gradient, some have taken steps of their "
+                "own, or clip_norm or a setting other than lr, betas, eps and weight_decay was changed: the recorded "
+                "step cannot follow; make a new graph, gd.graph(...)"
+            )
+        self.gpu.prepare(self.plan, self.live)
+
+    def after(self) -> None:
+        """Count it."""
+        self.gpu.finish(self.live, self.outcome)
+
+    def _wanted(self) -> list[bool]:
+        return [segment.tensor.requires_grad for segment in self.gpu.flat.segments]

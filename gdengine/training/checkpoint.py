@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ..device import to_host
+
 FORMAT = 1  # of the JSON document; a reader refuses what is later than itself
 SUFFIX = ".safetensors"
 _KEEP = 2  # checkpoints of a run that stay: the newest, and the one before it
@@ -26,7 +28,7 @@ class CheckpointError(ValueError):
 
 
 def save(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
-    """Write a tree of dicts with text keys, lists, text, numbers, bools, None and NumPy arrays.
+    """Write a tree of dicts with text keys, lists, text, numbers, bools, None and arrays, NumPy's or CuPy's.
 
     The file comes into being whole or not at all: written under a temporary name, brought to the disk, renamed.
 
@@ -112,6 +114,7 @@ def _all(folder: str | os.PathLike[str]) -> list[Path]:
 
 def _without_arrays(value: Any, way: str, tensors: dict[str, np.ndarray]) -> Any:
     """``value`` with a reference in place of each array, which goes into ``tensors``."""
+    value = to_host(value)
     if isinstance(value, np.ndarray):
         if way in tensors:
             raise TypeError(

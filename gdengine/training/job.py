@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import random
 from ..data import CORPORA, Bigram, CharTokenizer, Unigram, Windows, batched, read_corpus, split, unseen_windows
+from ..device import resolve
 from ..functional import cross_entropy
 from ..kernels.threads import get_num_threads, set_num_threads
 from ..models import GPT, GPTConfig
@@ -24,7 +25,7 @@ from .trainer import Callback, Trainer
 
 # What may differ when a run goes on. Where the corpus lies may change too: what is in it is compared.
 FREE = (
-    *("steps", "eval_every", "checkpoint_every", "threads", "corpus", "run", "plots"),
+    *("steps", "eval_every", "checkpoint_every", "device", "graph", "threads", "corpus", "run", "plots"),
     *("prompt", "sample_tokens", "temperature", "top_k"),
 )
 DECIDED = ("threads", "decay_steps")  # 0 says "as it comes", which was decided when the run began
@@ -61,7 +62,7 @@ class Job:
         set_num_threads(settings.threads or get_num_threads())
         random.manual_seed(settings.seed)
         self.text = text or read(settings)
-        self.model = GPT(_config(settings, self.text.tokenizer))
+        self.model = GPT(_config(settings, self.text.tokenizer)).to(settings.device)
         self.optimizer = AdamW(
             self.model.named_parameters(),
             lr=_schedule(settings),
@@ -80,6 +81,8 @@ class Job:
             accumulate=settings.accumulate,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            dtype=settings.dtype,
+            graph=settings.graph,
             callbacks=(*callbacks, self._draw_when_saved),
             extra={
                 "settings": settings.to_dict(),
@@ -123,8 +126,9 @@ def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
     Raises:
         FileExistsError: the folder holds a run.
         OSError: the folder cannot be made, or the corpus not read.
-        ValueError: the corpus is too short, or is no text.
+        ValueError: the corpus is too short, or is no text; or the device cannot be used here.
     """
+    _check_device(settings)
     settings = replace(
         settings,
         corpus=_place(settings.corpus),
@@ -149,7 +153,7 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
     Raises:
         FileNotFoundError: there is no checkpoint, or the corpus has gone.
         CheckpointError: the checkpoint is damaged.
-        SettingsError: a change that would make it another run.
+        SettingsError: a change that would make it another run; or its device cannot be used here.
         ValueError: its steps are done, or the corpus is another than it was.
     """
     state = RunFolder(run).load()
@@ -161,6 +165,7 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
             f"{run} has done {done} steps, and {settings.steps} are wanted; to go on: "
             f"gdengine train --resume {shlex.quote(os.fspath(run))} --steps {2 * done}"
         )
+    _check_device(settings)
     settings = replace(settings, run=os.fspath(run), corpus=_place(settings.corpus))
     text = read(settings)
     if text.identity != extra["corpus"]:
@@ -254,6 +259,13 @@ def write_summary(job: Job, val_loss: float) -> Path:
     path = job.folder / "summary.json"
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _check_device(settings: Settings) -> None:
+    try:
+        resolve(settings.device)
+    except RuntimeError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _place(corpus: str) -> str:

@@ -24,7 +24,11 @@ def environment() -> Iterator[tuple[str, str]]:
     for name in _PACKAGES:
         yield name, _version(name)
     yield "CPU", f"{_cpu()}, {available_cores()} cores for this process"
-    yield "GPU", "yes" if cuda.is_available() else f"none: {cuda.why_not()}"
+    if not cuda.is_available():
+        yield "GPU", f"none: {cuda.why_not()}"
+    for number in range(cuda.device_count()):
+        with cuda.device(number):
+            yield f"cuda:{number}", f"{cuda.get_device_name(number)}, {cuda.memory()}"
     yield "threads", str(get_num_threads())
     yield "BLAS", _blas()
     fused = ", ".join(_fused())

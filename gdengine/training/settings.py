@@ -3,6 +3,7 @@
 import difflib
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
@@ -28,6 +29,7 @@ _ABOVE_ZERO: Check = (lambda value: value > 0, "above 0")
 _SHARE: Check = (lambda value: 0 <= value < 1, "0 or more, and below 1")
 _PART: Check = (lambda value: 0 < value < 1, "between 0 and 1")
 _FROM_0_TO_1: Check = (lambda value: 0 <= value <= 1, "from 0 to 1")
+_DEVICE: Check = (lambda value: re.fullmatch(r"cpu|cuda(:\d+)?", value) is not None, "cpu, cuda or cuda:1")
 _SEED: Check = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
 
@@ -72,6 +74,9 @@ class Settings:
         "training", 400, "steps from one checkpoint to the next; 0: at the end", _at_least(0)
     )
     seed: int = _setting("training", 0, "of initial weights, data order and dropout", _SEED)
+    device: str = _setting("training", "cpu", "where it computes: cpu, cuda or cuda:1", _DEVICE)
+    dtype: str = _setting("training", "fp32", "of products and activations: fp32 or bf16", _one_of("fp32", "bf16"))
+    graph: bool = _setting("training", False, "on a GPU: record the step once, and replay it")
     threads: int = _setting("training", 0, "CPU threads; 0: one for each core", _at_least(0))
 
     prompt: str = _setting("sample", "", "what the sample goes on from; empty: a new line")

@@ -11,6 +11,8 @@ import numpy as np
 
 from .. import random
 from ..data.repeat import Repeat
+from ..graph import graph as captured
+from ..precision import autocast
 from ..tape import no_grad
 from .folder import RunFolder
 from .interrupt import Interrupt, Interrupted
@@ -52,6 +54,9 @@ class Trainer:
         accumulate: batches of equal size whose gradients are averaged into one step.
         eval_every: steps from one evaluation to the next; 0 measures before and after only.
         checkpoint_every: steps from one checkpoint to the next; 0 saves at the end only.
+        dtype: ``"bf16"`` runs the model in bfloat16, training and validation: see `gdengine.autocast`.
+        graph: record the step on the GPU, and replay it: see `gdengine.graph`. The model does the same in every step
+            then, and all batches are of one shape. The same bits as without; on the CPU, no difference.
         callbacks: each called as ``callback(trainer, record)`` after every step, before its line is written: what it
             adds to the record is written too, and ``trainer.stop()`` makes this step the last.
         extra: plain data to be kept in every checkpoint.
@@ -73,6 +78,8 @@ class Trainer:
         accumulate: int = 1,
         eval_every: int = 0,
         checkpoint_every: int = 0,
+        dtype: str = "fp32",
+        graph: bool = False,
         callbacks: Sequence[Callback] = (),
         extra: Mapping[str, Any] | None = None,
         progress: bool = True,
@@ -94,6 +101,8 @@ class Trainer:
         self.validation = validation
         self.folder = None if run is None else RunFolder(run)
         self.accumulate, self.eval_every, self.checkpoint_every = accumulate, eval_every, checkpoint_every
+        self.autocast = autocast(dtype)
+        self._run = captured(self._compute) if graph else self._compute
         self.callbacks = list(callbacks)
         self.extra = dict(extra or {})
         self.progress = progress
@@ -150,7 +159,7 @@ class Trainer:
         with self.model.evaluating(), no_grad():
             for x, y in self.validation:
                 size = int(np.size(y))
-                total += self.loss_fn(self.model(x), y).item() * size
+                total += self._loss(x, y).item() * size
                 count += size
         if count == 0:
             raise ValueError("there are no validation batches with a target in them: give a list of (x, y)")
@@ -240,20 +249,31 @@ class Trainer:
 
     def _update(self) -> Record:
         """Forward, backward, and the optimizer's step."""
-        lr, losses = float(self.optimizer.lr), []
-        for _ in range(self.accumulate):
-            x, y = next(self.batches)
-            loss = self.loss_fn(self.model(x), y)
-            losses.append(loss.item())
-            self.tokens += int(np.size(y))
-            (loss if self.accumulate == 1 else loss / self.accumulate).backward()
-        updated = self.optimizer.step()
+        lr = float(self.optimizer.lr)
+        batches = [next(self.batches) for _ in range(self.accumulate)]
+        losses = [loss.item() for loss in self._run(*[part for batch in batches for part in batch])]
+        self.tokens += sum(int(np.size(y)) for _, y in batches)
         self.step += 1
         mean = sum(losses) / len(losses)
         self._recent = (self._recent[0] + mean, self._recent[1] + 1)
         record: Record = {"step": self.step, "loss": mean, "lr": lr}
         record |= {"grad_norm": self.optimizer.grad_norm, "tokens": self.tokens}
-        return record if updated else record | {"skipped": self.optimizer.bad_parameter}
+        bad = self.optimizer.bad_parameter
+        return record if bad is None else record | {"skipped": bad}
+
+    def _compute(self, *parts: Any) -> list[Any]:
+        """The step of the batches x, y, x, y, …: what a graph records. The losses."""
+        losses = []
+        for x, y in zip(parts[::2], parts[1::2], strict=True):
+            loss = self._loss(x, y)
+            (loss if self.accumulate == 1 else loss / self.accumulate).backward()
+            losses.append(loss.detach())
+        self.optimizer.step()
+        return losses
+
+    def _loss(self, x: Any, y: Any) -> Any:
+        with self.autocast:
+            return self.loss_fn(self.model(x), y)
 
     def _measure(self, bar: Progress) -> float:
         """`evaluate`, and a line that tells of it, beside the mean training loss since the last one."""

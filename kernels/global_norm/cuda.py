@@ -56,7 +56,7 @@ def first_not_finite(g: Any, chunks: Chunks, ok: Any) -> Any:
     Without waiting. Elsewhere, and where all are finite (it was another vector), it holds 2⁶⁴ − 1.
     """
     first = runtime.device().empty((1,), np.uint64)
-    first.fill(NOWHERE)
+    first.fill(np.uint64(NOWHERE))
     if chunks.count:
         runtime.launch(
             SOURCE["first_not_finite"],

@@ -83,6 +83,18 @@ CASES = {
         [(5, 3, 65), (19, 65), (19,), (5, 3, 19)],
         65,
     ),
+    "feed_forward, gelu": (
+        F.feed_forward,
+        lambda x, w, b, v, c: T.linear(T.gelu(T.linear(x, w, b), approximate="tanh"), v, c),
+        [(5, 3, 65), (33, 65), (33,), (19, 33), (19,)],
+        65 + 33 + 19,
+    ),
+    "feed_forward, relu": (
+        lambda x, w, b, v, c: F.feed_forward(x, w, b, v, c, activation="relu"),
+        lambda x, w, b, v, c: T.linear(torch.relu(T.linear(x, w, b)), v, c),
+        [(5, 3, 65), (33, 65), (33,), (19, 33), (19,)],
+        65 + 33 + 19,
+    ),
     "layer_norm": (F.layer_norm, lambda x, w, b: T.layer_norm(x, x.shape[-1:], w, b), [(5, 3, 65), (65,), (65,)], 65),
     "layer_norm, plain": (F.layer_norm, lambda x: T.layer_norm(x, x.shape[-1:]), [(33, 17)], 17),
     "embedding": (

@@ -116,6 +116,28 @@ CASES = {
         "0-d": (lambda x: F.expand(x, 2, 2), apart(1)[0]),
         "to nothing": (lambda x: F.expand(x, 0, 3), apart(1, 3)),
     },
+    "feed_forward": {
+        "gelu": (F.feed_forward, normal(2, 3, 4), normal(5, 4), normal(5), normal(3, 5), normal(3)),
+        "relu": (
+            lambda *tensors: F.feed_forward(*tensors, activation="relu"),
+            *(normal(3, 4), normal(5, 4), normal(5), normal(2, 5), normal(2)),
+        ),
+        "no biases": (lambda x, w, v: F.feed_forward(x, w, None, v, None), normal(3, 4), normal(5, 4), normal(2, 5)),
+        "a vector": (F.feed_forward, normal(4), normal(5, 4), normal(5), normal(3, 5), normal(3)),
+        "the second layer alone": (
+            lambda v, c: F.feed_forward(*(normal(*s, dtype=v.dtype) for s in ((3, 4), (5, 4), (5,))), v, c),
+            *(normal(2, 5), normal(2)),
+        ),
+        "the biases alone": (
+            lambda b, c: F.feed_forward(
+                *(normal(3, 4, dtype=b.dtype), normal(5, 4, dtype=b.dtype), b), normal(2, 5, dtype=b.dtype), c
+            ),
+            *(normal(5), normal(2)),
+        ),
+        "one tensor as all": (lambda x: F.feed_forward(x, x, None, x, None), normal(3, 3)),
+        "no rows": (F.feed_forward, normal(0, 4), normal(5, 4), normal(5), normal(3, 5), normal(3)),
+        "nothing hidden": (F.feed_forward, normal(3, 4), normal(0, 4), normal(0), normal(2, 0), normal(2)),
+    },
     "flatten": {
         "all": (F.flatten, WIDE),
         "some": (lambda x: F.flatten(x, 1, -1), WIDE),
