@@ -52,5 +52,11 @@ __device__ __forceinline__ void ldmatrix_x2_trans(unsigned* r, const void* row) 
                : "r"((unsigned)__cvta_generic_to_shared(row))
                : "memory");
 }
+// 2^x by the special function unit (PTX manual, "ex2"): off by at most 2 ulp; results below 2⁻¹²⁶ become 0.
+__device__ __forceinline__ float exp2_approximate(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 
 #endif

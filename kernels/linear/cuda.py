@@ -1,9 +1,10 @@
 """The affine map on the GPU: which kernel, which tiles, how the sums of dW and db are split.
 
-Two generations of products: ``"simt"`` (linear_simt.cu: any shape, any device) and ``"mma"`` (linear_mma.cu: tensor
-cores, sm_80 and up, where the rows of both operands lie a multiple of 16 bytes apart). The best that the arrays allow
-runs, or the one that `forced` says. Tensor cores round float32 operands to tf32, 10 bits of mantissa instead of 23: they
-take them only where `allow_tf32` or `forced` says so.
+Three generations of products: ``"simt"`` (linear_simt.cu: any shape, any device), ``"mma"`` (linear_mma.cu: tensor
+cores, sm_80 and up, where the rows of both operands lie a multiple of 16 bytes apart) and ``"wgmma"`` (linear_wgmma.cu:
+Hopper's way to its tensor cores, sm_90, bfloat16, rows likewise; launched by wgmma.py). The best that the arrays allow
+runs, or the one that `forced` says; ``"wgmma"`` leaves small products to ``"mma"`` unless forced. Tensor cores round
+float32 operands to tf32, 10 bits of mantissa instead of 23: they take them only where `allow_tf32` or `forced` says so.
 
 dW and db are float32, whatever the operands are: their sums are, and they go into g.
 """
@@ -18,12 +19,13 @@ import numpy as np
 from .. import runtime
 from ..common.device_arrays import SUFFIXES, finish, ready, suffix, target
 from ..gelu import cuda as gelu
+from . import wgmma
 
-SOURCES = {name: runtime.Source(__file__, f"linear_{name}.cu") for name in ("simt", "mma")}
+SOURCES = {name: runtime.Source(__file__, f"linear_{name}.cu") for name in ("mma", "simt")}
 PASSES = runtime.Source(__file__, "linear_passes.cu")
 CODES = {None: 0, "relu": 1, "gelu": 2}
 
-TILE = 128  # rows and columns of the result that a block makes
+TILE = 128  # rows and columns of the result that a block of simt or mma makes
 SHARED = {"simt": 0, "mma": 3 * 2 * 10240}  # bytes: mma's stages, operands, a tile
 LEAST_SPAN = 128  # rows that a part of a split sum has at least
 
@@ -52,12 +54,12 @@ class allow_tf32:
 
 @contextlib.contextmanager
 def forced(generation: str) -> Iterator[None]:
-    """Compute the products inside this block with ``"simt"`` or ``"mma"``.
+    """Compute the products inside this block with ``"wgmma"``, ``"mma"`` or ``"simt"``.
 
     A product that the generation cannot do then raises ValueError.
     """
-    if generation not in SOURCES:
-        raise ValueError(f"generation must be one of {', '.join(SOURCES)}, got {generation!r}")
+    if generation not in BEST_FIRST:
+        raise ValueError(f"generation must be one of {', '.join(BEST_FIRST)}, got {generation!r}")
     token = _forced.set(generation)
     try:
         yield
@@ -73,7 +75,8 @@ def forward(x, w, b=None, *, activation=None, residual=None):
     empty = runtime.device().empty
     y = empty((m, n), x.dtype)
     z = empty((m, n), x.dtype) if activation == "gelu" else None
-    _product("forward", x, w, (x, w, b, residual, z, y, m, n, k, CODES[activation]), m, n)
+    kind = generation(x, w)
+    _product(kind, "forward", x, w, (b, residual, z, y, m, n, k, CODES[activation]), m, n, _plan(kind, m, n, k))
     return y, {None: None, "relu": y, "gelu": z}[activation]
 
 
@@ -99,7 +102,8 @@ def backward_input(dy, w, *, activation=None, saved=None, out=None, accumulate=F
     saved = None if activation is None else ready(saved, (m, k), "saved")
     dx = target(out, (m, k), dy.dtype, "out")
     add = int(out is not None and bool(accumulate))
-    _product("backward_input", dy, w, (dy, w, saved, dx, m, n, k, CODES[activation], add), m, k)
+    kind = generation(dy, w)
+    _product(kind, "backward_input", dy, w, (saved, dx, m, n, k, CODES[activation], add), m, k, _plan(kind, m, k, n))
     return finish(dx, out)
 
 
@@ -109,16 +113,17 @@ def backward_weight(dy, x, *, out=None, accumulate=False, db=None, accumulate_db
     dw = target(out, (n, k), np.float32, "out")
     sums = None if db is None else target(db, (n,), np.float32, "db")
     add, add_db = int(out is not None and bool(accumulate)), int(bool(accumulate_db))
-    parts, span = split(m, -(-n // TILE) * -(-k // TILE))
+    kind = generation(dy, x)
+    plan = _plan(kind, n, k, m, splits=True)
     if not k and db is not None:  # no tile of dW, whose blocks would sum
         backward_bias(dy, out=sums, accumulate=accumulate_db)
-    elif parts == 1:
-        _product("backward_weight", dy, x, (dy, x, dw, sums, m, n, k, span, add, add_db), n, k)
+    elif plan.parts == 1:
+        _product(kind, "backward_weight", dy, x, (dw, sums, m, n, k, plan.span, add, add_db), n, k, plan)
     else:
         empty = runtime.device().empty
-        dw_parts = empty((parts, n, k), np.float32)
-        db_parts = None if db is None else empty((parts, n), np.float32)
-        _product("backward_weight", dy, x, (dy, x, dw_parts, db_parts, m, n, k, span, 0, 0), n, k, parts)
+        dw_parts = empty((plan.parts, n, k), np.float32)
+        db_parts = None if db is None else empty((plan.parts, n), np.float32)
+        _product(kind, "backward_weight", dy, x, (dw_parts, db_parts, m, n, k, plan.span, 0, 0), n, k, plan)
         _sum_partials(dw_parts, dw, add, db_parts, sums, add_db)
     finish(sums, db)
     return finish(dw, out)
@@ -148,9 +153,7 @@ def split(length: int, tiles: int) -> tuple[int, int]:
     alone: the same bits at every run.
     """
     wanted = 2 * runtime.device().multiprocessors // max(tiles, 1)
-    parts = max(1, min(wanted, length // LEAST_SPAN))
-    span = -(-max(length, 1) // (64 * parts)) * 64
-    return max(1, -(-length // span)), span
+    return wgmma.spans(length, max(1, min(wanted, length // LEAST_SPAN)))
 
 
 def generation(a: Any, b: Any) -> str:
@@ -161,14 +164,16 @@ def generation(a: Any, b: Any) -> str:
     """
     asked = _forced.get()
     if asked is None:
-        return next(kind for kind in BEST_FIRST if not (_only_if_asked(kind, a) or OBSTACLES[kind](a, b)))
+        return next(kind for kind in BEST_FIRST if not (_only_if_asked(kind, a, b) or OBSTACLES[kind](a, b)))
     if obstacle := OBSTACLES[asked](a, b):
         raise ValueError(f"linear cannot use the generation {asked!r}: {obstacle}; 'simt' takes anything")
     return asked
 
 
-def _only_if_asked(kind: str, a: Any) -> bool:
-    return kind != "simt" and a.dtype == np.float32 and not allow_tf32.now
+def _only_if_asked(kind: str, a: Any, b: Any) -> bool:
+    if kind == "wgmma":
+        return min(*a.shape, *b.shape) < wgmma.SMALL
+    return kind == "mma" and a.dtype == np.float32 and not allow_tf32.now
 
 
 def no_mma(a: Any, b: Any) -> str:
@@ -178,30 +183,41 @@ def no_mma(a: Any, b: Any) -> str:
     for array in (a, b):
         if array.dtype.name not in SUFFIXES or array.dtype != a.dtype:
             return f"it multiplies two of bfloat16 or two of float32, got {a.dtype} and {b.dtype}"
-        if array.shape[1] * array.dtype.itemsize % 16 or _address(array) % 16:
+        if array.shape[1] * array.dtype.itemsize % 16 or wgmma.address(array) % 16:
             return f"rows must start at multiples of 16 bytes, those of a {array.shape} operand do not"
     return ""
 
 
-OBSTACLES: dict[str, Callable[[Any, Any], str]] = {"mma": no_mma, "simt": lambda a, b: ""}
+OBSTACLES: dict[str, Callable[[Any, Any], str]] = {
+    "wgmma": wgmma.obstacle,
+    "mma": no_mma,
+    "simt": lambda a, b: "",
+}
 BEST_FIRST = tuple(OBSTACLES)
 
 
-def _address(array: Any) -> int:
-    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+def _plan(kind: str, rows: int, columns: int, depth: int, *, splits: bool = False) -> wgmma.Plan:
+    """In which tiles, and how many parts of the depth, a result of rows × columns is made."""
+    if kind == "wgmma":
+        return wgmma.plan(rows, columns, depth, splits=splits)
+    tiles = -(-rows // TILE) * -(-columns // TILE)
+    return wgmma.Plan(TILE, *(split(depth, tiles) if splits else (1, depth)))
 
 
-def _product(name: str, a: Any, b: Any, arguments: tuple, rows: int, columns: int, parts: int = 1) -> None:
-    kind = generation(a, b)
-    kernel = SOURCES[kind][f"linear_{kind}_{name}_{suffix(a, 'linear')}"]
-    if rows and columns:
-        runtime.launch(
-            kernel,
-            grid=(-(-rows // TILE), -(-columns // TILE), parts),
-            block=(256,),
-            arguments=arguments,
-            shared_bytes=SHARED[kind],
-        )
+def _product(kind: str, name: str, a: Any, b: Any, arguments: tuple, rows: int, columns: int, plan: wgmma.Plan) -> None:
+    """Launch a product of the operands ``a`` and ``b``; ``arguments`` are the kernel's others."""
+    if not rows or not columns:
+        return
+    if kind == "wgmma":
+        wgmma.launch(name, a, b, arguments, rows, columns, plan)
+        return
+    runtime.launch(
+        SOURCES[kind][f"linear_{kind}_{name}_{suffix(a, 'linear')}"],
+        grid=(-(-rows // TILE), -(-columns // TILE), plan.parts),
+        block=(256,),
+        arguments=(a, b, *arguments),
+        shared_bytes=SHARED[kind],
+    )
 
 
 def _sum_partials(dw_parts: Any, dw: Any, accumulate: int, db_parts: Any, db: Any, accumulate_db: int) -> None:

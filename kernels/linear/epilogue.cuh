@@ -9,16 +9,31 @@
 
 enum Activation : int { NONE, RELU, GELU };
 
-__device__ __forceinline__ void read(float (&x)[4], const float* p) { load4(x, p); }
-__device__ __forceinline__ void read(float (&x)[4], const __nv_bfloat16* p) { load4(x, p); }
-__device__ __forceinline__ void read(float (&x)[2], const float* p) {
-  const float2 v = *reinterpret_cast<const float2*>(p);
-  x[0] = v.x, x[1] = v.y;
-}
-__device__ __forceinline__ void read(float (&x)[2], const __nv_bfloat16* p) {
-  const unsigned v = *reinterpret_cast<const unsigned*>(p);
-  x[0] = __uint_as_float(v << 16), x[1] = __uint_as_float(v & 0xffff0000u);
-}
+__device__ __forceinline__ unsigned bits(float x) { return __float_as_uint(x); }
+__device__ __forceinline__ unsigned bits(__nv_bfloat16 x) { return __bfloat16_as_ushort(x); }
+
+// W elements as they lie in memory, zeros at first. They become floats only where they are used: a conversion waits for
+// its load, and keeps a thread from starting the next one.
+template <class T, int W>
+struct __align__(W * sizeof(T)) Packed {
+  unsigned words[W * sizeof(T) / 4] = {};
+
+  // The first `inside` elements at p; all at once where they are W and `wide`.
+  __device__ __forceinline__ void read(const T* p, int inside, bool wide) {
+    if (wide) {
+      *this = *reinterpret_cast<const Packed*>(p);
+      return;
+    }
+#pragma unroll
+    for (int i = 0; i < W; i++)
+      if (i < inside) words[i * sizeof(T) / 4] |= bits(p[i]) << i * sizeof(T) % 4 * 8;
+  }
+  __device__ __forceinline__ float operator[](int i) const {
+    if constexpr (sizeof(T) == 4) return __uint_as_float(words[i]);
+    return __uint_as_float(i % 2 ? words[i / 2] & 0xffff0000u : words[i / 2] << 16);
+  }
+};
+
 __device__ __forceinline__ void write(float* p, const float (&x)[4]) { store4(p, x); }
 __device__ __forceinline__ void write(__nv_bfloat16* p, const float (&x)[4]) { store4(p, x); }
 __device__ __forceinline__ void write(float* p, const float (&x)[2]) {
@@ -28,8 +43,24 @@ __device__ __forceinline__ void write(__nv_bfloat16* p, const float (&x)[2]) {
   *reinterpret_cast<unsigned*>(p) = pack_bf16(x[0], x[1]);
 }
 
-// T: the operands' type, Out: the result's. bias, residual, saved and origin may be null.
-template <class T, class Out>
+template <int W, class T>
+__device__ __forceinline__ void write(T* p, const float (&x)[W], int inside, bool wide) {
+  if (wide) return write(p, x);
+#pragma unroll
+  for (int i = 0; i < W; i++)
+    if (i < inside) store(p + i, x[i]);
+}
+
+// What the epilogue of W elements takes from memory. `other` is the residual or the origin.
+template <class T, class Out, int W>
+struct Inputs {
+  Packed<T, W> bias, other;
+  Packed<Out, W> before;
+};
+
+// T: the operands' type, Out: the result's. Back: the second formula, else the first. bias, residual, saved and origin
+// may be null.
+template <class T, class Out, bool Back>
 struct Epilogue {
   const T* bias;
   const T* residual;
@@ -43,50 +74,40 @@ struct Epilogue {
     return columns % W == 0 && aligned16(bias, residual, saved, origin, out);
   }
 
-  // Elements (row, column … column + W − 1); what lies outside is left alone. `wide` as above.
+  // For elements (row, column … column + W − 1); what lies outside is left alone. `wide` as above. Apart from `emit`,
+  // so that a thread can have the inputs of several under way.
   template <int W>
-  __device__ __forceinline__ void emit(int row, int column, float (&z)[W], bool wide) const {
+  __device__ __forceinline__ Inputs<T, Out, W> inputs(int row, int column, bool wide) const {
+    Inputs<T, Out, W> in;
+    if (row >= rows || column >= columns) return in;
+    const size_t at = (size_t)row * columns + column;
+    const int inside = columns - column;
+    if (bias) in.bias.read(bias + column, inside, wide);
+    if (residual) in.other.read(residual + at, inside, wide);
+    if (origin) in.other.read(origin + at, inside, wide);
+    if (accumulate) in.before.read(out + at, inside, wide);
+    return in;
+  }
+  template <int W>
+  __device__ __forceinline__ void emit(int row, int column, float (&z)[W], const Inputs<T, Out, W>& in,
+                                       bool wide) const {
     if (row >= rows || column >= columns) return;
     const size_t at = (size_t)row * columns + column;
-    if (wide) {
-      float more[W];
-      if (bias) {
-        read(more, bias + column);
+    const int inside = columns - column;
 #pragma unroll
-        for (int i = 0; i < W; i++) z[i] += more[i];
-      }
-      if (saved) write(saved + at, z);
-      if (origin) {
-        read(more, origin + at);
-#pragma unroll
-        for (int i = 0; i < W; i++) z[i] *= slope(more[i]);
-      } else {
-#pragma unroll
-        for (int i = 0; i < W; i++) z[i] = activated(z[i]);
-      }
-      if (residual) {
-        read(more, residual + at);
-#pragma unroll
-        for (int i = 0; i < W; i++) z[i] += more[i];
-      }
-      if (accumulate) {
-        read(more, out + at);
-#pragma unroll
-        for (int i = 0; i < W; i++) z[i] += more[i];
-      }
-      write(out + at, z);
-      return;
-    }
+    for (int i = 0; i < W; i++) z[i] += in.bias[i];
+    if (saved) write(saved + at, z, inside, wide);
 #pragma unroll
     for (int i = 0; i < W; i++) {
-      if (column + i >= columns) break;
-      if (bias) z[i] += load(bias + column + i);
-      if (saved) store(saved + at + i, z[i]);
-      z[i] = origin ? z[i] * slope(load(origin + at + i)) : activated(z[i]);
-      if (residual) z[i] += load(residual + at + i);
-      if (accumulate) z[i] += load(out + at + i);
-      store(out + at + i, z[i]);
+      if (!Back) z[i] = activated(z[i]) + in.other[i];
+      if (Back && origin) z[i] *= slope(in.other[i]);
+      z[i] += in.before[i];
     }
+    write(out + at, z, inside, wide);
+  }
+  template <int W>
+  __device__ __forceinline__ void emit(int row, int column, float (&z)[W], bool wide) const {
+    emit(row, column, z, inputs<W>(row, column, wide), wide);
   }
 
   __device__ __forceinline__ float activated(float z) const {

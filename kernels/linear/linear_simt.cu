@@ -50,9 +50,9 @@ __device__ __forceinline__ void put(float (*tile)[PITCH], const float (&v)[4]) {
 
 // C[r, c] = Σ_{first ≤ k < end} A(r, k)·B(c, k), through `epilogue`, which knows how many rows and columns there are.
 // Where `row_sums` is given, row_sums[r] (+)= Σ_k A(r, k) as well.
-template <bool AAlongK, bool BAlongK, bool Sums, class T, class Out>
+template <bool AAlongK, bool BAlongK, bool Sums, class T, class Out, bool Back>
 __device__ __forceinline__ void product(const T* A, const T* B, int depth, int first, int end,
-                                        const Epilogue<T, Out>& epilogue, float* row_sums = nullptr,
+                                        const Epilogue<T, Out, Back>& epilogue, float* row_sums = nullptr,
                                         int accumulate_sums = 0) {
   __shared__ __align__(16) float a_tiles[2][DEPTH][PITCH];
   __shared__ __align__(16) float b_tiles[2][DEPTH][PITCH];
@@ -115,9 +115,10 @@ __device__ __forceinline__ void backward_weight(const T* dy, const T* x, float* 
                                                 int span, int accumulate, int accumulate_db) {
   const int first = blockIdx.z * span;
   float* part = dw + (size_t)blockIdx.z * n * k;
-  product<false, false, true>(dy, x, m, first, min(m, first + span),
-                              Epilogue<T, float>{nullptr, nullptr, nullptr, nullptr, part, n, k, NONE, accumulate},
-                              db ? db + (size_t)blockIdx.z * n : nullptr, accumulate_db);
+  product<false, false, true>(
+      dy, x, m, first, min(m, first + span),
+      Epilogue<T, float, true>{nullptr, nullptr, nullptr, nullptr, part, n, k, NONE, accumulate},
+      db ? db + (size_t)blockIdx.z * n : nullptr, accumulate_db);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
@@ -125,7 +126,7 @@ extern "C" __global__ void __launch_bounds__(256, 2)
                             const float* __restrict__ residual, float* __restrict__ saved, float* __restrict__ y, int m,
                             int n, int k, int activation) {
   product<true, true, false>(x, w, k, 0, k,
-                             Epilogue<float, float>{b, residual, saved, nullptr, y, m, n, activation, 0});
+                             Epilogue<float, float, false>{b, residual, saved, nullptr, y, m, n, activation, 0});
 }
 extern "C" __global__ void __launch_bounds__(256, 2)
     linear_simt_forward_bf16(const __nv_bfloat16* __restrict__ x, const __nv_bfloat16* __restrict__ w,
@@ -133,14 +134,15 @@ extern "C" __global__ void __launch_bounds__(256, 2)
                              __nv_bfloat16* __restrict__ saved, __nv_bfloat16* __restrict__ y, int m, int n, int k,
                              int activation) {
   product<true, true, false>(
-      x, w, k, 0, k, Epilogue<__nv_bfloat16, __nv_bfloat16>{b, residual, saved, nullptr, y, m, n, activation, 0});
+      x, w, k, 0, k,
+      Epilogue<__nv_bfloat16, __nv_bfloat16, false>{b, residual, saved, nullptr, y, m, n, activation, 0});
 }
 extern "C" __global__ void __launch_bounds__(256, 2)
     linear_simt_backward_input_f32(const float* __restrict__ dy, const float* __restrict__ w,
                                    const float* __restrict__ saved, float* __restrict__ dx, int m, int n, int k,
                                    int activation, int accumulate) {
   product<true, false, false>(
-      dy, w, n, 0, n, Epilogue<float, float>{nullptr, nullptr, nullptr, saved, dx, m, k, activation, accumulate});
+      dy, w, n, 0, n, Epilogue<float, float, true>{nullptr, nullptr, nullptr, saved, dx, m, k, activation, accumulate});
 }
 extern "C" __global__ void __launch_bounds__(256, 2)
     linear_simt_backward_input_bf16(const __nv_bfloat16* __restrict__ dy, const __nv_bfloat16* __restrict__ w,
@@ -148,7 +150,7 @@ extern "C" __global__ void __launch_bounds__(256, 2)
                                     int n, int k, int activation, int accumulate) {
   product<true, false, false>(
       dy, w, n, 0, n,
-      Epilogue<__nv_bfloat16, __nv_bfloat16>{nullptr, nullptr, nullptr, saved, dx, m, k, activation, accumulate});
+      Epilogue<__nv_bfloat16, __nv_bfloat16, true>{nullptr, nullptr, nullptr, saved, dx, m, k, activation, accumulate});
 }
 extern "C" __global__ void __launch_bounds__(256)
     linear_simt_backward_weight_f32(const float* __restrict__ dy, const float* __restrict__ x, float* __restrict__ dw,

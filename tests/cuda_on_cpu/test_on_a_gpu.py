@@ -1,11 +1,22 @@
-"""The same cases on a real GPU: what the emulator cannot show, the PTX of the wrappers first of all."""
+"""The same cases on a real GPU: what the emulator cannot show, the PTX of the wrappers first of all.
 
+    python -m pytest -m gpu
+
+runs these, and tests/device on the GPU in the place of its stand-in.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import gdengine as gd
 from gdengine.kernels import runtime
 from gdengine.kernels.common.cuda_source import Kernel
 
@@ -51,8 +62,72 @@ class RoundTrip(EmulatedDevice):
         return np.uintp(address)
 
 
-@pytest.mark.parametrize("name", sorted(cases.load(), key=lambda name: (not name.startswith("tensor_cores"), name)))
+class Recorder(RoundTrip):
+    """Remembers the bytes of every array after each launch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[list[bytes]] = []
+
+    def launch(self, kernel: Kernel, grid: Sequence[int], block: Sequence[int], values: list, shared: int) -> None:
+        super().launch(kernel, grid, block, values, shared)
+        self.left.append([value.tobytes() for value in values if isinstance(value, np.ndarray)])
+
+
+@pytest.fixture(autouse=True)
+def _cupy():
+    """CuPy, and a GPU that it can use."""
+    if not gd.cuda.is_available():
+        pytest.skip(f"needs a GPU: {gd.cuda.why_not()}")
+
+
+# The wrappers of PTX first: where these are wrong, nothing made of them can be right.
+NAMES = sorted(cases.load(), key=lambda name: (not name.startswith("tensor_cores"), name))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_case(name):
-    pytest.importorskip("cupy", reason="needs CuPy")
     with runtime.substituted(RoundTrip()):
         cases.load()[name]()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_bits_over_two_runs(name):
+    runs = [Recorder(), Recorder()]
+    for run in runs:
+        with runtime.substituted(run):
+            cases.load()[name]()
+    assert runs[0].left == runs[1].left
+
+
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck", "initcheck", "synccheck"])
+def test_compute_sanitizer(tool):
+    """NVIDIA's checker over all cases. It cannot see into what TMA and wgmma do; the emulator does."""
+    if os.environ.get("GDENGINE_UNDER_SANITIZER"):
+        pytest.skip("this is the run under compute-sanitizer")
+    program = shutil.which("compute-sanitizer")
+    if program is None:
+        pytest.skip("compute-sanitizer, which comes with the CUDA toolkit, is not on the path")
+    inside = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-m",
+        "gpu",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "test_case",
+        __file__,
+    ]
+    done = subprocess.run(
+        [program, "--tool", tool, "--error-exitcode", "9", "--target-processes", "all", *inside],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "GDENGINE_UNDER_SANITIZER": "1", "CUPY_CACHE_IN_MEMORY": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -83,6 +83,26 @@ def test_new_tensors_on_a_device(gpu):
     assert copy.tolist() == [1.0, 1.0]
 
 
+def test_a_second_device(gpu):
+    if cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    x = gd.ones(2, 3, device="cuda").to("cuda:1")
+    assert x.device == "cuda:1"
+    with cuda.device(1):
+        model = affine("cuda")
+        assert {parameter.device for parameter in model.parameters()} == {"cuda:1"}
+        assert (x + x).tolist() == [[2.0] * 3] * 2
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        loss_of(model).backward()
+        optimizer.step()
+        assert optimizer.t == 1
+    assert x.to("cuda:0").cpu().tolist() == [[1.0] * 3] * 2
+    model.to("cuda:0")
+    assert optimizer.flats[0].device == "cuda:0"
+    with pytest.raises(RuntimeError, match="one device"):
+        gd.functional.linear(x, gd.ones(2, 3, device="cuda:0"))
+
+
 def test_theta_g_and_state_move_together(gpu):
     model = affine()
     optimizer = optim.AdamW(model.parameters(), lr=0.1)

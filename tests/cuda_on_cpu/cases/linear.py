@@ -1,7 +1,7 @@
-"""The affine map. Every sum of n products is taken one after the other in float32 (tensor cores: 16 or 8 at a time), the
-parts of a split sum likewise: it is off by at most (n + parts)·u·Σ|terms|; bias, residual, what was there before and
-the activation add a few roundings of their own size. Products of bfloat16 numbers are exact in float32. tf32 keeps 11
-significant bits: rounding two operands to it changes their product by 2⁻¹⁰ of its size (and 2⁻²² more).
+"""The affine map. Every sum of n products is taken one after the other in float32 (tensor cores: 16 or 8 at a time),
+the parts of a split sum likewise: it is off by at most (n + parts)·u·Σ|terms|; bias, residual, what was there before
+and the activation add a few roundings of their own size. Products of bfloat16 numbers are exact in float32. tf32 keeps
+11 significant bits: rounding two operands to it changes their product by 2⁻¹⁰ of its size (and 2⁻²² more).
 """
 
 from collections.abc import Callable
@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from gdengine.kernels import runtime
-from gdengine.kernels.linear import cuda, reference
+from gdengine.kernels.linear import cuda, reference, wgmma
 
-from . import BF16, FLOATS, U, assert_within, case, normal, unaligned, wide
+from . import BF16, FLOATS, EmulatedDevice, U, assert_within, case, normal, unaligned, wide
 
 SHAPES = ((1, 1, 1), (5, 7, 9), (4, 8, 9), (130, 12, 20), (33, 140, 132))  # M, N, K
 ALIGNED = ((1, 8, 8), (137, 24, 104), (9, 152, 136))  # N and K multiples of 8
+# several tiles a block, more steps than the ring has stages, by the tile's width (plans, below, looks whether it is so)
+PERSISTENT = {128: (200, 264, 264), 256: (200, 664, 136)}
 TF32 = 2.0**-10 + 2.0**-22
 
 
@@ -32,8 +34,9 @@ def _products(
         for add in (False, True):
             dx, dw, db = wrap(normal(m, k, dtype=dtype, seed=3)), wrap(normal(n, k, seed=4)), wrap(normal(n, seed=5))
             _check_input(dy, w, dx, add, what, rounding)
-            saved = wrap(normal(m, k, dtype=dtype, seed=6))
-            _check_input(dy, w, dx, add, what, rounding, ("gelu", "relu")[(i + add) % 2], saved)
+            activation, saved = ("gelu", "relu")[(i + add) % 2], normal(m, k, dtype=dtype, seed=6)
+            saved = wrap(np.maximum(saved, 0) if activation == "relu" else saved)
+            _check_input(dy, w, dx, add, what, rounding, activation, saved)
             _check_weight(dy, x, dw, add, what, rounding, db if i or add else None, not add)
 
 
@@ -98,6 +101,17 @@ def products_mma() -> None:
 
 
 @case
+def products_wgmma() -> None:
+    if runtime.device().capability != (9, 0):
+        pytest.skip("wgmma needs compute capability 9.0")
+    with cuda.forced("wgmma"):
+        _products((*ALIGNED[:2], *PERSISTENT.values()), BF16)
+        for m, n, k in ((7, 3, 16), (130, 130, 8), (2056, 264, 8)):  # the last: more than a band of tile rows
+            x, w, b = normal(m, k, dtype=BF16), normal(n, k, dtype=BF16), normal(n, dtype=BF16)
+            _check_forward(x, w, b, "gelu", None, f"wgmma {m, n, k}")
+
+
+@case
 def products_tf32() -> None:
     with cuda.forced("mma"):
         _products(((1, 4, 4), (137, 20, 100), (9, 152, 136)), FLOATS[0], rounding=TF32)
@@ -118,8 +132,15 @@ def tf32_rounds_to_nearest() -> None:
 def split_weight_gradient() -> None:
     if runtime.device().multiprocessors > 1:
         assert cuda.split(531, 1)[0] > 1
-    for kind, dtype, n in (("simt", FLOATS[0], 9), ("simt", BF16, 9), ("mma", BF16, 16), ("mma", FLOATS[0], 12)):
-        dy, x = normal(531, n, dtype=dtype), normal(531, 24, dtype=dtype)
+        assert wgmma.plan(136, 24, 2000, splits=True).parts > 1
+    for kind, dtype, m, n in (
+        ("simt", FLOATS[0], 531, 9),
+        ("simt", BF16, 531, 9),
+        ("mma", BF16, 531, 16),
+        ("mma", FLOATS[0], 531, 12),
+        *([("wgmma", BF16, 2000, 136)] if runtime.device().capability == (9, 0) else []),
+    ):
+        dy, x = normal(m, n, dtype=dtype), normal(m, 24, dtype=dtype)
         with cuda.forced(kind):
             for add in (False, True):
                 rounding = TF32 if kind == "mma" and dtype != BF16 else 0
@@ -142,7 +163,7 @@ def db_without_a_tile_of_dw() -> None:
 def generations() -> None:
     x, w = normal(4, 16, dtype=BF16), normal(8, 16, dtype=BF16)
     x32, w32 = x.astype(np.float32), w.astype(np.float32)
-    assert cuda.generation(x, w) == "mma"
+    assert cuda.generation(x, w) == "mma"  # too small for wgmma
     assert cuda.generation(x32, w32) == "simt"
     with cuda.allow_tf32():
         assert cuda.generation(x32, w32) == "mma"
@@ -159,8 +180,52 @@ def generations() -> None:
         assert cuda.generation(x32, w32) == "mma"
     with cuda.forced("simt"):
         assert cuda.generation(x, w) == "simt"
-    with pytest.raises(ValueError, match="generation must be one of simt, mma"), cuda.forced("tensor cores"):
+    with pytest.raises(ValueError, match="generation must be one of wgmma, mma, simt"), cuda.forced("tensor cores"):
         pass
+
+
+@case
+def generation_wgmma() -> None:
+    x, w = normal(64, 72, dtype=BF16), normal(80, 72, dtype=BF16)
+    for capability in ((8, 9), (10, 0)):
+        with runtime.substituted(EmulatedDevice(capability=capability)):
+            assert cuda.generation(x, w) == "mma"
+            with cuda.forced("wgmma"), pytest.raises(ValueError, match=r"capability 9\.0, the device has"):
+                cuda.generation(x, w)
+    with runtime.substituted(EmulatedDevice(capability=(9, 0))):
+        assert cuda.generation(x, w) == "wgmma"
+        assert cuda.generation(x[:63], w) == "mma"
+        assert cuda.generation(unaligned(x), w) == "simt"
+        with cuda.forced("wgmma"):
+            assert cuda.generation(x[:1], w) == "wgmma"
+            for a, b, reason in (
+                (x.astype(np.float32), w.astype(np.float32), "two of bfloat16, got float32"),
+                (x, unaligned(w), "multiples of 16 bytes"),
+                (x[:, :9].copy(), w[:, :9].copy(), "multiples of 16 bytes"),
+                (x[:0], w, "empty array"),
+            ):
+                with pytest.raises(ValueError, match=f"'wgmma': .*{reason}.*; 'simt' takes anything"):
+                    cuda.forward(a, b)
+
+
+@case
+def plans() -> None:
+    """Tiles and parts, on an H100 and as `PERSISTENT` says."""
+    for width, (m, n, k) in PERSISTENT.items():
+        for rows, columns, depth, splits in ((m, n, k, False), (m, k, n, False), (n, k, m, True)):
+            assert wgmma.plan(rows, columns, depth, splits=splits).width == width
+    multiprocessors = 132
+    for rows, columns, depth, splits, wanted in (
+        (65536, 3072, 768, False, (256, 1)),
+        (1024, 1024, 1024, False, (128, 1)),  # 64 tiles instead of 32
+        (768, 768, 65536, True, (256, 7)),  # 126 parts of tiles
+        (50304, 768, 65536, True, (256, 1)),
+        (128, 256, 131, True, (128, 1)),
+    ):
+        width, parts, span = wgmma._plan(rows, columns, depth, splits, multiprocessors)
+        assert (width, parts) == wanted
+        assert span % 64 == 0
+        assert (parts - 1) * span < depth <= parts * span
 
 
 @case

@@ -175,6 +175,8 @@ inline void finish_wgmma(int keep, Where where) {
     }
     warpgroup(multiply_warpgroup, &mine, "wgmma.wait_group", where);
   }
+  // the warp's operands have been read: any of its lanes may say so
+  warp(0xffffffff, nullptr, nullptr, "wgmma.wait_group", where);
 }
 template <int N, int ElementBytes>
 void start_wgmma(float* d, unsigned long long a, unsigned long long b, int accumulate, int ta, int tb, Where where) {

@@ -115,3 +115,4 @@ inline void ldmatrix_x2(unsigned* r, const void* row, HERE) {
 inline void ldmatrix_x2_trans(unsigned* r, const void* row, HERE) {
   emulator::ldmatrix(r, row, 2, true, "ldmatrix.x2.trans", where);
 }
+inline float exp2_approximate(float x) { return exp2f(x); }

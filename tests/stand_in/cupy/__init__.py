@@ -279,7 +279,10 @@ def _view(source, host):
 def array(source, dtype=None, copy=True, order="K"):
     """A copy on the current device: of an array, a list or a number."""
     if isinstance(source, ndarray):
-        return source.astype(dtype or source.dtype)
+        out, host = ndarray(source.shape, dtype or source.dtype), source._host  # from another device too
+        to = out._host
+        cuda.enqueue(lambda: np.copyto(to, host, casting="unsafe"))
+        return out
     if cuda.state.captured is not None:
         raise cuda.CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a copy from the host while capturing")
     values = np.array(source, dtype)

@@ -56,7 +56,7 @@ class Held:
         self.block = block
 
     def __del__(self):
-        self.block.pool.free.setdefault(self.block.size, []).append(self.block)
+        self.block.pool.free.setdefault((self.block.device_id, self.block.size), []).append(self.block)
 
 
 class MemoryPointer:
@@ -79,7 +79,7 @@ class MemoryPool:
 
     def malloc(self, size):
         size = max(1, -(-size // UNIT)) * UNIT
-        waiting = self.free.get(size)
+        waiting = self.free.get((state.device, size))
         block = waiting.pop() if waiting else self._new(size)
         if state.captured is None:
             block.bytes.fill(0xFF)
@@ -97,7 +97,7 @@ class MemoryPool:
         return sum(block.size for block in self.blocks)
 
     def free_bytes(self):
-        return sum(size * len(blocks) for size, blocks in self.free.items())
+        return sum(block.size for blocks in self.free.values() for block in blocks)
 
     def used_bytes(self):
         return self.total_bytes() - self.free_bytes()

@@ -1,0 +1,260 @@
+"""What is told of a result (see `parts.Run`): tables, and whether the targets are met. It reads plain data only."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import machine
+from .statistics import Spread
+from .tables import Table, percent, rate, seconds, times
+
+Result = Mapping[str, Any]
+CaseResult = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was set out to be reached: ``value`` is to be at least ``bound``; None where it was not measured."""
+
+    text: str
+    value: float | None
+    bound: float
+    detail: str = ""
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"not measured: {self.text}"
+        verdict = "met" if self.value >= self.bound else "NOT MET"
+        return f"{verdict}: {self.text}: {percent(self.value)}" + (f" ({self.detail})" if self.detail else "")
+
+
+def text(result: Result) -> str:
+    """All of it, as Markdown."""
+    about = result["machine"]
+    head = [
+        f"## {result['benchmarks'].upper()}: {result['device']}, {result['date']}",
+        "",
+        f"{about['cpu']}, {about['cores']} cores for this process, {result['threads']} threads for each contender; "
+        f"Python {result['python']}; {about['system']}; commit {result['commit']}",
+        "",
+        *(f"- {name}: {_presence(found)}" for name, found in result["contenders"].items()),
+        *(f"- note: {note}" for note in result["notes"]),
+    ]
+    blocks = ["\n".join(head), *(str(table) for table in tables(result))]
+    if result["benchmarks"] == "gpu":
+        blocks.append("\n".join(["### First targets", "", *(f"- {target}" for target in targets(result))]))
+    return "\n\n".join(blocks)
+
+
+def tables(result: Result) -> list[Table]:
+    """One for each part."""
+    return [_table(result, name, part) for name, part in result["parts"].items() if part["cases"] or "error" in part]
+
+
+def measured(result: Result) -> int:
+    """How many times were taken."""
+    return sum(1 for case in _cases(result) for found in case["contenders"].values() if "median_s" in found)
+
+
+# ---- reading
+
+
+def best(case: CaseResult, ours: bool) -> tuple[str, float] | None:
+    """The fastest of ours, or of the peers, and its seconds; None where none is valid."""
+    found = {
+        name: outcome["median_s"]
+        for name, outcome in case["contenders"].items()
+        if outcome["ours"] == ours and "median_s" in outcome and not outcome["void"]
+    }
+    name = min(found, key=lambda name: found[name], default=None)
+    return None if name is None else (name, found[name])
+
+
+def ratio(case: CaseResult, own: str, peer: str) -> Spread | None:
+    """Our time in units of theirs."""
+    for found in case["ratios"]:
+        if (found["ours"], found["peer"]) == (own, peer):
+            return Spread(found["median"], *found["quartiles"])
+    return None
+
+
+def ceiling(result: Result, kind: str, part: str = "") -> float | None:
+    """Bytes or operations a second of the fastest ``"copy"``, ``"bfloat16"``, …; within ``part`` if that has one."""
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for name, entry in result["parts"].items():
+        for case in entry["cases"]:
+            fastest = best(case, ours=False)
+            if case["facts"].get("ceiling") == kind and fastest is not None:
+                amount = case["bytes"] if kind == "copy" else case["flops"]
+                found[name == part].append(amount / fastest[1])
+    return max(found[True] or found[False], default=None)
+
+
+def floor_s(result: Result, case: CaseResult) -> float | None:
+    """The time that the case's operations and bytes take at the measured ceilings; None where those are unknown."""
+    copy = ceiling(result, "copy")
+    product = ceiling(result, case["facts"].get("dtype", "float32"))
+    if "ceiling" in case["facts"] or (case["bytes"] and copy is None) or (case["flops"] and product is None):
+        return None
+    by_bytes = case["bytes"] / copy if copy and case["bytes"] else 0.0
+    by_operations = case["flops"] / product if product and case["flops"] else 0.0
+    return max(by_bytes, by_operations) or None
+
+
+def _cases(result: Result) -> Iterator[CaseResult]:
+    for part in result["parts"].values():
+        yield from part["cases"]
+
+
+# ---- tables
+
+
+def _table(result: Result, name: str, part: Mapping[str, Any]) -> Table:
+    cases = part["cases"]
+    names = list(dict.fromkeys(who for case in cases for who in case["contenders"]))
+    peers = [who for who in names if not result["contenders"][who]["ours"]]
+    has_ours = len(peers) < len(names)
+    extra = _extras(result, name)
+    headers = ["", *names, *extra, *(f"ours / {peer}" for peer in peers if has_ours)]
+    rows = []
+    for case in cases:
+        own = best(case, ours=True)
+        cells = [_time(case, who) for who in names] + [extra[title](case) for title in extra]
+        if has_ours:
+            shown = [None if own is None else ratio(case, own[0], peer) for peer in peers]
+            cells += ["" if spread is None else times(spread) for spread in shown]
+        rows.append([case["case"], *cells])
+    return Table(part["title"], headers, rows, _notes(part))
+
+
+def _time(case: CaseResult, who: str) -> str:
+    outcome = case["contenders"].get(who)
+    if outcome is None:
+        return ""
+    if "failure" in outcome:
+        return "failed"
+    return "void" if outcome["void"] else seconds(outcome["median_s"] / case["facts"].get("calls", 1))
+
+
+def _extras(result: Result, part: str) -> dict[str, Any]:
+    """Columns between times and ratios: a title, and what it shows of a case."""
+
+    def fastest(case: CaseResult) -> float | None:
+        found = best(case, ours=True) or best(case, ours=False)
+        return None if found is None else found[1]
+
+    def tokens(case: CaseResult) -> str:
+        time = fastest(case)
+        return "" if time is None else f"{case['facts']['tokens'] / time:,.0f}"
+
+    def reached(case: CaseResult) -> str:
+        time, amount = fastest(case), case["flops"] or case["bytes"]
+        return "" if time is None or not amount else rate(amount / time, "FLOP/s" if case["flops"] else "B/s")
+
+    def floor(case: CaseResult) -> str:
+        found = floor_s(result, case)
+        return "" if found is None else seconds(found)
+
+    def share(case: CaseResult) -> str:
+        found, time = floor_s(result, case), fastest(case)
+        return "" if found is None or time is None else percent(found / time)
+
+    def mfu(case: CaseResult) -> str:
+        promised, time = machine.datasheet_bf16(result["device"]), fastest(case)
+        return "" if promised is None or time is None else percent(case["flops"] / time / promised)
+
+    if part == "launch":
+        return {}
+    if result["benchmarks"] == "cpu":
+        return {"tokens/s": tokens} if part == "step" else {"reached": reached}
+    if part == "step":
+        return {"tokens/s": tokens, "MFU": mfu, "floor": floor, "of the floor": share}
+    return {"reached": reached} | ({} if part == "ceilings" else {"floor": floor, "of the floor": share})
+
+
+def _notes(part: Mapping[str, Any]) -> list[str]:
+    """What went wrong, each thing once."""
+    reasons: dict[str, list[str]] = {}
+    for case in part["cases"]:
+        for who, outcome in case["contenders"].items():
+            reason = outcome.get("failure") or outcome.get("void")
+            if reason:
+                reasons.setdefault(f"{who}: {reason}", []).append(case["case"])
+    notes = [f"- {reason} [{'; '.join(names)}]" for reason, names in reasons.items()]
+    if "error" in part:
+        notes.append(f"- this part ended early: {part['error']}")
+    if "left_out" in part:
+        notes.append(f"- left out, {part['left_out']['reason']}: {'; '.join(part['left_out']['cases'])}")
+    noisy = [case["case"] for case in part["cases"] if case["idle_contenders_used_cores"] > 0.05]
+    if noisy:
+        notes.append(f"- idle contenders used more than 5 % of a core meanwhile: {'; '.join(noisy)}")
+    loud = [case["case"] for case in part["cases"] if case["quiet_rounds"] is not None and case["quiet_rounds"] < 3]
+    if loud:
+        notes.append(f"- others took cores away in nearly every round, so that all rounds count: {'; '.join(loud)}")
+    return notes
+
+
+def _presence(found: Mapping[str, Any]) -> str:
+    if "absent" in found:
+        return f"absent: {found['absent']}"
+    about = found["about"]
+    return str(about["version"]) + (f" on {about['device']}" if "device" in about else "")
+
+
+# ---- targets
+
+
+def targets(result: Result) -> list[Target]:
+    """The first ones, set for an H100."""
+    return [
+        _update_target(result),
+        *(
+            _product_target(result, title, operation, model, bound)
+            for title, operation in (("dX", "linear_backward_input"), ("dW", "linear_backward_weight"))
+            for model, bound in (("square", 0.85), ("GPT-2 124M", 0.90))
+        ),
+        *_step_targets(result),
+    ]
+
+
+def _update_target(result: Result) -> Target:
+    copy, found = ceiling(result, "copy", "update"), None
+    for case in result["parts"].get("update", {"cases": []})["cases"]:
+        own = best(case, ours=True)
+        if case["task"] == "update" and own is not None and copy is not None:
+            found = case["bytes"] / own[1] / copy
+    return Target("the update reaches 90 % of the measured copy bandwidth", found, 0.90)
+
+
+def _product_target(result: Result, title: str, operation: str, model: str, bound: float) -> Target:
+    """Over several shapes: cuBLAS's time for all layers of a step in units of ours."""
+    ours, theirs, shares = 0.0, 0.0, {}
+    cases = [
+        case
+        for case in result["parts"].get("linear", {"cases": []})["cases"]
+        if case["facts"].get("model") == model and case["facts"]["operation"] == operation
+    ]
+    for case in cases:
+        own, peer = best(case, ours=True), best(case, ours=False)
+        if own is None or peer is None:
+            return Target(_product_text(title, model, bound), None, bound)
+        ours += case["facts"]["count"] * own[1]
+        theirs += case["facts"]["count"] * peer[1]
+        shares[case["case"]] = peer[1] / own[1]
+    spread = f"from {percent(min(shares.values()))} to {percent(max(shares.values()))}" if len(shares) > 1 else ""
+    return Target(_product_text(title, model, bound), theirs / ours if shares else None, bound, spread)
+
+
+def _product_text(title: str, model: str, bound: float) -> str:
+    shapes = "8192³" if model == "square" else f"{model}'s shapes"
+    return f"bfloat16 {title} reaches {percent(bound)} of cuBLAS over {shapes}"
+
+
+def _step_targets(result: Result) -> list[Target]:
+    name, found = "as fast as PyTorch compiled", []
+    for case in result["parts"].get("step", {"cases": []})["cases"]:
+        own = best(case, ours=True)
+        spread = None if own is None else ratio(case, own[0], "PyTorch compiled")
+        value = None if spread is None else 1 / spread.median
+        found.append(Target(f"a training step of {case['case']} is at least {name}", value, 1.0))
+    return found or [Target(f"a training step is at least {name}", None, 1.0)]
