@@ -3,7 +3,6 @@
 import json
 import time
 from dataclasses import asdict, replace
-from importlib.util import find_spec
 
 import pytest
 
@@ -60,10 +59,6 @@ def results_of(call):
 
 @pytest.mark.parametrize("case", KERNELS, ids=lambda case: case.name)
 def test_kernels(case, gpu_of_ours, pytorch):
-    if case.arguments["operation"] == "linear_cross_entropy" and not find_spec(
-        "gdengine.kernels.linear_cross_entropy.cuda"
-    ):
-        pytest.skip("linear_cross_entropy has no CUDA launchers yet")
     own = results_of(gpu_of_ours().kernel(**case.arguments))
     others = results_of(pytorch.kernel(**case.arguments))
     if case.tolerance is not None:

@@ -393,6 +393,82 @@ CHECKS["cross_entropy.forward"] = Check(cross_entropy_forward, plain("losses", "
 CHECKS["cross_entropy.backward"] = Check(cross_entropy_backward, into, cross_entropy_backward_bound)
 
 
+# linear_cross_entropy -------------------------------------------------------------------------------------------------
+
+# (M, K, V, rows of a chunk)
+HEADS = ((1, 1, 1, None), (5, 3, 7, 2), (13, 8, 10, 4), (17, 5, 33, 17), (31, 16, 29, 8), (0, 4, 5, None))
+HEADS += ((300, 40, 700, 150),)
+
+
+def head_forward() -> Iterator[Arrays]:
+    for m, k, v, rows in HEADS:
+        for b in (None, numbers(v, seed=2)):
+            arrays = {"x": numbers(m, k), "w": numbers(v, k, seed=1), "b": b}
+            yield {**arrays, "targets": targets(m, v), "ignore_index": -100, "rows": rows}
+            yield {**arrays, "targets": targets(m, v, np.int32, 0), "ignore_index": 0, "rows": rows}
+
+
+def head_logits(a: Arrays) -> tuple[Any, Any, Any]:
+    """The logits, how far each may be off, and their log-sum-exp."""
+    b = 0 if a["b"] is None else a["b"]
+    z = a["x"] @ a["w"].T + b
+    off = gamma(a["x"].shape[1] + 2) * (np.abs(a["x"]) @ np.abs(a["w"]).T + np.abs(b))
+    return z, off, np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def head_losses_bound(a: Arrays, losses: Any) -> Any:
+    """That of cross_entropy, and what the logits are off: the chosen one's, and of the others the mean under p."""
+    z, off, lse = head_logits(a)
+    of_loss = cross_entropy_forward_bound({**a, "logits": z}, {"lse": lse[:, 0], "losses": losses})["losses"]
+    return of_loss + 2 * off.max(axis=1, initial=0)
+
+
+def head_backward() -> Iterator[Arrays]:
+    every = ((True, True, True), (True, False, False), (False, True, False), (False, False, True))
+    for a in head_forward():
+        (m, k), v = a["x"].shape, len(a["w"])
+        shapes = {"dx": (m, k), "dw": (v, k), "db": (v,)}
+        for number, wanted in enumerate(every):
+            out = {
+                name: numbers(*shape, seed=6) if asked else None
+                for (name, shape), asked in zip(shapes.items(), wanted, strict=True)
+            }
+            yield {**a, "dlosses": numbers(m, seed=3), **out, "accumulate": (number % 2 == 0,) * 3}
+
+
+def head_backward_call(function: Any, a: Arrays) -> Arrays:
+    losses = function(**a)
+    return {"losses": losses, **{name: a[name] for name in ("dx", "dw", "db") if a[name] is not None}}
+
+
+def head_backward_bound(a: Arrays, out: Arrays) -> Arrays:
+    z, off, lse = head_logits(a)
+    m, v = z.shape
+    counted = (a["targets"] != a["ignore_index"])[:, None]
+    p, d = counted * np.exp(z - lse), np.abs(a["dlosses"])[:, None] * counted
+    size = d * (p + (np.arange(v) == a["targets"][:, None]))
+    # e^(z − top), the sum of V of them, the division and two products, −1; and p moves by what the logits do, twice
+    top = z.max(axis=1, keepdims=True, initial=-np.inf)
+    of_dz = d * p * (2 * off.max(axis=1, keepdims=True, initial=0) + U * np.abs(z - top) + gamma(v + 6)) + 3 * U * size
+    of_dz += TINY * d
+    before = {
+        n: np.abs(a["before_" + n]) if a["accumulate"][0] and a[n] is not None else 0.0 for n in ("dx", "dw", "db")
+    }
+    x, w = np.abs(a["x"]), np.abs(a["w"])
+    return {
+        "losses": head_losses_bound(a, out["losses"]),
+        "dx": of_dz @ w + gamma(v + 1) * (size @ w + before["dx"]),
+        "dw": of_dz.T @ x + gamma(m + 2) * (size.T @ x + before["dw"]),
+        "db": of_dz.sum(axis=0) + gamma(m + 2) * (size.sum(axis=0) + before["db"]),
+    }
+
+
+CHECKS["linear_cross_entropy.forward"] = Check(
+    head_forward, plain("losses"), lambda a, out: {"losses": head_losses_bound(a, out["losses"])}
+)
+CHECKS["linear_cross_entropy.backward"] = Check(head_backward, head_backward_call, head_backward_bound)
+
+
 # attention ------------------------------------------------------------------------------------------------------------
 
 # (B, H, T, S, D): round the 64 rows of a block; one query against many keys

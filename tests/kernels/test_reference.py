@@ -10,6 +10,7 @@ from gdengine.kernels.embedding import reference as embedding
 from gdengine.kernels.gelu import reference as gelu
 from gdengine.kernels.layer_norm import reference as layer_norm
 from gdengine.kernels.linear import reference as linear
+from gdengine.kernels.linear_cross_entropy import reference as linear_cross_entropy
 from tests.helpers import apart, normal
 
 STEP = 1e-5
@@ -127,3 +128,17 @@ def test_accumulate_adds_to_what_is_there():
     dx = normal(3, 4, seed=2)
     expected = dx + linear.backward_input(dy, w)
     assert np.array_equal(linear.backward_input(dy, w, out=dx, accumulate=True), expected)
+
+
+def test_linear_cross_entropy():
+    x, w, b, dlosses = normal(5, 3), normal(7, 3, seed=1), normal(7, seed=2), normal(5, seed=3)
+    targets = np.array([3, 0, -100, 6, 2])
+    dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty_like(b)
+    losses = linear_cross_entropy.backward(dlosses, x, w, targets, b, dx=dx, dw=dw, db=db, rows=2)
+
+    def fn():
+        return linear_cross_entropy.forward(x, w, targets, b, rows=3)
+
+    assert np.array_equal(losses, fn())
+    for gradient, array in ((dx, x), (dw, w), (db, b)):
+        assert_gradient(gradient, fn, array, dlosses)
