@@ -47,7 +47,9 @@ class Gpu:
 
 
 def encode_tensor_map(array: Any, address: int, box_width: int, box_height: int, swizzled: bool) -> Any:
-    """The tensor map, 128 bytes, of memory at ``address`` that is laid out like ``array``, 2-D float32 or bfloat16.
+    """The tensor map of memory at ``address`` that is laid out like ``array``, 2-D float32 or bfloat16.
+
+    An array of one element of 128 bytes: CuPy passes what is of NumPy and of size one by value.
 
     Raises:
         ValueError: the driver refuses it.
@@ -68,7 +70,7 @@ def encode_tensor_map(array: Any, address: int, box_width: int, box_height: int,
             f"a tensor map of {array.dtype}{list(array.shape)}, strides {array.strides}, in boxes of {box_width} × "
             f"{box_height} was refused (driver error {status}): rows must lie a multiple of 16 bytes apart"
         )
-    return np.frombuffer(buffer, np.dtype("V128"), 1, start)[0]
+    return np.frombuffer(buffer, np.dtype("V128"), 1, start)
 
 
 @cache

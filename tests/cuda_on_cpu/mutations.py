@@ -153,7 +153,8 @@ MUTATIONS = [
         ("warp_sum(squares) / n + eps", "warp_sum(squares) / n"),
         ("v[k] += r[k]", "v[k] = r[k]"),
         ("- along_one - h[k] * along_h", "- along_h - h[k] * along_one"),
-        ("db[i + k] += g[k]", "db[i + k] = g[k]"),
+        ("sums[1][k] += g[k]", "sums[1][k] = g[k]"),
+        ("columns + (n + 3) / 4 * 4", "columns + n / 4 * 4"),
         ("((size_t)blockIdx.x * 2 + 1) * n", "((size_t)blockIdx.x * 2) * n"),
         ("row += gridDim.x", "row += gridDim.x + 1"),
         ("load(dy + start + i + k) : 0.f", "load(dy + start + i + k) : 1.f"),
@@ -161,7 +162,7 @@ MUTATIONS = [
         ("min(rows, first + each)", "first + each"),
         ("warp > 0 || column >= n", "warp > 0"),
         ("out[column] = accumulate ? out[column] + sum : sum", "out[column] = sum"),
-        ("dw[i + k] = db[i + k] = 0.f", "db[i + k] = 0.f"),
+        ("store4(dw + i, zeros), ", ""),
     ),
     *_of(
         "cross_entropy/cross_entropy.cu",
