@@ -145,7 +145,13 @@ MUTATIONS = [
         ("aligned16(x, y) ? n / W : 0", "n / W + 1"),
         ("d[k] *= gelu_slope(v[k])", "d[k] = gelu_slope(v[k])"),
     ),
-    *_of("common/gelu.cuh", ("3.f * GELU_CUBIC", "2.f * GELU_CUBIC"), cases="gelu"),
+    *_of(
+        "common/gelu.cuh",
+        ("3.f * GELU_CUBIC", "2.f * GELU_CUBIC"),
+        ("share * (1.f - share)", "share * share"),
+        ("-2.f * GELU_ROOT", "-GELU_ROOT"),
+        cases="gelu",
+    ),
     *_of(
         "layer_norm/layer_norm.cu",
         ("row >= rows", "row > rows"),
