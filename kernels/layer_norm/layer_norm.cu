@@ -186,8 +186,10 @@ extern "C" __global__ void __launch_bounds__(256)
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
   const int each = (rows + 7) / 8, first = warp * each, last = min(rows, first + each);
   float sum = 0;
-  if (column < n)
+  if (column < n) {
+#pragma unroll 8  // loads under way at once: blocks are few
     for (int r = first; r < last; r++) sum += partials[(size_t)r * pitch + column];
+  }
   parts[warp][lane] = sum;
   __syncthreads();
   if (warp > 0 || column >= n) return;
