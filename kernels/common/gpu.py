@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import cupy
@@ -47,28 +47,37 @@ class Gpu:
 
 
 def encode_tensor_map(array: Any, address: int, box_width: int, box_height: int, swizzled: bool) -> Any:
-    """The tensor map, 128 bytes, of memory at ``address`` that is laid out like ``array``, 2-D float32 or bfloat16.
+    """The tensor map of memory at ``address`` that is laid out like ``array``, 2-D float32 or bfloat16.
+
+    An array of one element of 128 bytes: CuPy passes what is of NumPy and of size one by value.
 
     Raises:
         ValueError: the driver refuses it.
     """
-    height, width = array.shape
+    return _encoded(array.dtype.name, array.shape, array.strides[0], address, box_width, box_height, swizzled)
+
+
+@lru_cache(maxsize=4096)  # encoding takes longer than a launch, and a training step's arrays come to lie where they did
+def _encoded(
+    dtype: str, shape: tuple[int, int], pitch: int, address: int, box_width: int, box_height: int, swizzled: bool
+) -> np.ndarray:
+    height, width = shape
     buffer = (ctypes.c_char * 256)()
     start = -ctypes.addressof(buffer) % 128  # the driver wants 64 bytes of alignment
     status = _driver().cuTensorMapEncodeTiled(
         ctypes.c_void_p(ctypes.addressof(buffer) + start),
-        *(ctypes.c_int(TENSOR_TYPES[array.dtype.name]), ctypes.c_uint32(2), ctypes.c_void_p(address)),
-        *((ctypes.c_uint64 * 2)(width, height), (ctypes.c_uint64 * 1)(array.strides[0])),
+        *(ctypes.c_int(TENSOR_TYPES[dtype]), ctypes.c_uint32(2), ctypes.c_void_p(address)),
+        *((ctypes.c_uint64 * 2)(width, height), (ctypes.c_uint64 * 1)(pitch)),
         *((ctypes.c_uint32 * 2)(box_width, box_height), (ctypes.c_uint32 * 2)(1, 1)),
         *(ctypes.c_int(0), ctypes.c_int(SWIZZLE_128 if swizzled else SWIZZLE_NONE)),
         *(ctypes.c_int(PROMOTE_256), ctypes.c_int(0)),
     )
     if status:
         raise ValueError(
-            f"a tensor map of {array.dtype}{list(array.shape)}, strides {array.strides}, in boxes of {box_width} × "
-            f"{box_height} was refused (driver error {status}): rows must lie a multiple of 16 bytes apart"
+            f"a tensor map of {dtype}{list(shape)}, rows {pitch} bytes apart, at {address:#x}, in boxes of {box_width} "
+            f"× {box_height} was refused (driver error {status}): rows must start at multiples of 16 bytes"
         )
-    return np.frombuffer(buffer, np.dtype("V128"), 1, start)[0]
+    return np.frombuffer(buffer, np.dtype("V128"), 1, start)
 
 
 @cache

@@ -3,6 +3,7 @@
 It needs neither a driver nor a GPU, so every kernel can be compiled anywhere.
 """
 
+import contextlib
 import ctypes
 import ctypes.util
 import os
@@ -37,6 +38,7 @@ def library() -> Any:
     tried = [str(path) for path in _candidates()]
     for path in tried:
         try:
+            _load_builtins(Path(path).parent)
             return ctypes.CDLL(path)
         except OSError:
             continue
@@ -44,6 +46,16 @@ def library() -> Any:
         "NVRTC was not found (looked in the wheels nvidia-cuda-nvrtc, in $CUDA_HOME and among the system's libraries): "
         "pip install 'gdengine[cuda13]', or set CUDA_HOME to an installed toolkit"
     )
+
+
+def _load_builtins(folder: Path) -> None:
+    """Load what NVRTC asks for by its name alone when it first compiles, and finds only where it was loaded before.
+
+    (Of the wheels, 13.0's says nowhere that it lies beside it.)
+    """
+    for path in sorted(folder.glob("libnvrtc-builtins.so.[0-9]*")):
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(str(path))
 
 
 @cache

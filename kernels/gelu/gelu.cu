@@ -1,11 +1,11 @@
 // GELU in its tanh form and its gradient, elementwise.
 //
-//     gelu(x) = x/2·(1 + tanh u)        u = √(2/π)·(x + 0.044715·x³)
-//     gelu'(x) = (1 + tanh u)/2 + x/2·(1 − tanh² u)·√(2/π)·(1 + 0.134145·x²)
+//     gelu(x) = x/2·(1 + tanh u) = x·s        u = √(2/π)·(x + 0.044715·x³)        s = 1/(1 + e^−2u)
+//     gelu'(x) = s + x·s·(1 − s)·2·√(2/π)·(1 + 0.134145·x²)
 //
 // Layout: a thread takes 16 bytes at a time, blocks stride over the array; single elements where arrays do not start on
-// a multiple of 16, and at the end. Moves two (forward) or three (backward) elements each, about 20 operations and a
-// tanh; bound by memory. Not yet measured on a GPU.
+// a multiple of 16, and at the end. Moves two (forward) or three (backward) elements each, about 15 operations and
+// an exponential; bound by memory. Not yet measured on a GPU.
 #include <cuda_bf16.h>
 
 #include "common/gelu.cuh"

@@ -12,7 +12,7 @@ from ..common.device_arrays import finish, ready, suffix, target
 
 SOURCE = runtime.Source(__file__, "layer_norm.cu")
 FORWARD_WARPS = 4
-MOST_COLUMNS = 227 * 1024 // 8  # dw and db of a row in shared memory
+MOST_COLUMNS = (227 * 1024 - 32) // 32 * 4  # dw and db of a row in shared memory, beside the 32 bytes of a block's sum
 
 
 def forward(x, w=None, b=None, *, eps=1e-5):
@@ -61,7 +61,7 @@ def backward(dy, x, w, mean, rstd, *, dx=None, dw=None, db=None, accumulate=(Fal
         grid=(grid,),
         block=(256,),
         arguments=(dy, x, w, mean, rstd, into, partials, rows, n, int(accumulate[0])),
-        shared_bytes=8 * n if columns else 0,
+        shared_bytes=32 * -(-n // 4) if columns else 0,
     )
     finish(into, dx)
     for out, first, add, name in ((dw, 0, accumulate[1], "dw"), (db, n, accumulate[2], "db")):

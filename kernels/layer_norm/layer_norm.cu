@@ -9,8 +9,9 @@
 //
 // Forward: a warp a row, 16 bytes a lane at a time; the row is read three times, twice from cache. Moves x and y once.
 // Backward: a block a row at a time, blocks stride over the rows; thread t owns columns t·4 … t·4 + 3 and on in steps
-// of 1024, and gathers their dw and db over the block's rows in shared memory that no other thread touches; sum_rows
-// adds the blocks' sums in order. Moves dy, s and ds once (the second reading is from cache), and 2·N floats a block.
+// of 1024, and gathers their dw and db over the block's rows in shared memory that no other thread touches, 16 bytes at
+// a time, so without bank conflicts; sum_rows adds the blocks' sums in order. Moves dy, s and ds once (the second
+// reading is from cache), and 2·N floats a block.
 // About 10 operations an element; bound by memory. Not yet measured on a GPU.
 #include <cuda_bf16.h>
 
@@ -83,16 +84,11 @@ __device__ __forceinline__ void forward(const T* x, const T* residual, const T* 
 template <class T>
 __device__ __forceinline__ void backward(const T* dy, const T* s, const T* w, const float* mean, const float* rstd,
                                          T* dx, float* partials, int rows, int n, int accumulate) {
-  extern __shared__ __align__(16) float columns[];  // dw, then db
-  float *dw = columns, *db = columns + n;
+  extern __shared__ __align__(16) float columns[];  // dw, then db, each up to a multiple of 4
+  float *dw = columns, *db = columns + (n + 3) / 4 * 4;
   const bool aligned = n % 4 == 0 && aligned16(dy, s, w, dx);
-  // Calls visit(i, count) for this thread's columns, four at a time.
-  const auto each = [&](auto visit) {
-    for (int i = threadIdx.x * 4; i < n; i += THREADS * 4) visit(i, min(4, n - i));
-  };
-  // dy, ŝ and w at columns i … i + count − 1 of a row; what is past the end is zero.
-  const auto read = [&](size_t start, int i, int count, float m, float r, float (&g)[4], float (&h)[4],
-                        float (&weight)[4]) {
+  // dy, ŝ and w at the columns i … i + 3 of a row; what is past the end is zero.
+  const auto read = [&](size_t start, int i, float m, float r, float (&g)[4], float (&h)[4], float (&weight)[4]) {
     if (aligned) {
       load4(g, dy + start + i);
       load4(h, s + start + i);
@@ -101,59 +97,58 @@ __device__ __forceinline__ void backward(const T* dy, const T* s, const T* w, co
 #pragma unroll
     for (int k = 0; k < 4; k++) {
       if (!aligned) {
-        g[k] = k < count ? load(dy + start + i + k) : 0.f;
-        h[k] = k < count ? load(s + start + i + k) : m;
-        if (w) weight[k] = k < count ? load(w + i + k) : 0.f;
+        g[k] = i + k < n ? load(dy + start + i + k) : 0.f;
+        h[k] = i + k < n ? load(s + start + i + k) : m;
+        if (w) weight[k] = i + k < n ? load(w + i + k) : 0.f;
       }
       if (!w) weight[k] = 1.f;
       h[k] = (h[k] - m) * r;
     }
   };
-  if (partials)
-    each([&](int i, int count) {
-      for (int k = 0; k < count; k++) dw[i + k] = db[i + k] = 0.f;
-    });
+  const float zeros[4] = {};
+  for (int i = threadIdx.x * 4; partials && i < n; i += THREADS * 4) store4(dw + i, zeros), store4(db + i, zeros);
   for (int row = blockIdx.x; row < rows; row += gridDim.x) {
     const size_t start = (size_t)row * n;
     const float m = mean[row], r = rstd[row];
     float along_one = 0, along_h = 0;
-    each([&](int i, int count) {
+    for (int i = threadIdx.x * 4; i < n; i += THREADS * 4) {
       float g[4], h[4], weight[4];
-      read(start, i, count, m, r, g, h, weight);
+      read(start, i, m, r, g, h, weight);
 #pragma unroll
       for (int k = 0; k < 4; k++) {
         along_one += g[k] * weight[k];
         along_h += g[k] * weight[k] * h[k];
       }
-      if (partials)
-        for (int k = 0; k < count; k++) {
-          dw[i + k] += g[k] * h[k];
-          db[i + k] += g[k];
-        }
-    });
+      if (!partials) continue;
+      float sums[2][4];
+      load4(sums[0], dw + i);
+      load4(sums[1], db + i);
+#pragma unroll
+      for (int k = 0; k < 4; k++) sums[0][k] += g[k] * h[k], sums[1][k] += g[k];
+      store4(dw + i, sums[0]);
+      store4(db + i, sums[1]);
+    }
     if (!dx) continue;
     along_one = block_sum<THREADS / 32>(along_one) / n;
     along_h = block_sum<THREADS / 32>(along_h) / n;
-    each([&](int i, int count) {
+    for (int i = threadIdx.x * 4; i < n; i += THREADS * 4) {
       float g[4], h[4], weight[4], d[4];
-      read(start, i, count, m, r, g, h, weight);
+      read(start, i, m, r, g, h, weight);
       if (aligned && accumulate) load4(d, dx + start + i);
 #pragma unroll
       for (int k = 0; k < 4; k++) {
         const float value = r * (g[k] * weight[k] - along_one - h[k] * along_h);
-        if (!aligned && k < count) store(dx + start + i + k, accumulate ? load(dx + start + i + k) + value : value);
+        if (!aligned && i + k < n) store(dx + start + i + k, accumulate ? load(dx + start + i + k) + value : value);
         d[k] = aligned && accumulate ? d[k] + value : value;
       }
       if (aligned) store4(dx + start + i, d);
-    });
+    }
   }
-  if (partials)
-    each([&](int i, int count) {
-      for (int k = 0; k < count; k++) {
-        partials[(size_t)blockIdx.x * 2 * n + i + k] = dw[i + k];
-        partials[((size_t)blockIdx.x * 2 + 1) * n + i + k] = db[i + k];
-      }
-    });
+  for (int i = threadIdx.x * 4; partials && i < n; i += THREADS * 4)
+    for (int k = 0; k < 4 && i + k < n; k++) {
+      partials[(size_t)blockIdx.x * 2 * n + i + k] = dw[i + k];
+      partials[((size_t)blockIdx.x * 2 + 1) * n + i + k] = db[i + k];
+    }
 }
 
 extern "C" __global__ void __launch_bounds__(128, 8)
@@ -191,8 +186,10 @@ extern "C" __global__ void __launch_bounds__(256)
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
   const int each = (rows + 7) / 8, first = warp * each, last = min(rows, first + each);
   float sum = 0;
-  if (column < n)
+  if (column < n) {
+#pragma unroll 8  // loads under way at once: blocks are few
     for (int r = first; r < last; r++) sum += partials[(size_t)r * pitch + column];
+  }
   parts[warp][lane] = sum;
   __syncthreads();
   if (warp > 0 || column >= n) return;

@@ -41,9 +41,11 @@ def why_not() -> str:
     if shutil.which("g++") is None:
         return "running CUDA sources on the CPU needs g++"
     try:
-        nvrtc.include_folders()
+        folder, *_ = nvrtc.include_folders()
     except ImportError as error:
         return f"running CUDA sources on the CPU needs NVIDIA's headers: {error}"
+    if not (folder / "crt" / "host_defines.h").exists():  # which NVRTC does without
+        return f"running CUDA sources on the CPU needs crt/host_defines.h in {folder}: pip install nvidia-cuda-crt"
     return ""
 
 

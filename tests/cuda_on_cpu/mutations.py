@@ -145,7 +145,13 @@ MUTATIONS = [
         ("aligned16(x, y) ? n / W : 0", "n / W + 1"),
         ("d[k] *= gelu_slope(v[k])", "d[k] = gelu_slope(v[k])"),
     ),
-    *_of("common/gelu.cuh", ("3.f * GELU_CUBIC", "2.f * GELU_CUBIC"), cases="gelu"),
+    *_of(
+        "common/gelu.cuh",
+        ("3.f * GELU_CUBIC", "2.f * GELU_CUBIC"),
+        ("share * (1.f - share)", "share * share"),
+        ("-2.f * GELU_ROOT", "-GELU_ROOT"),
+        cases="gelu",
+    ),
     *_of(
         "layer_norm/layer_norm.cu",
         ("row >= rows", "row > rows"),
@@ -153,7 +159,8 @@ MUTATIONS = [
         ("warp_sum(squares) / n + eps", "warp_sum(squares) / n"),
         ("v[k] += r[k]", "v[k] = r[k]"),
         ("- along_one - h[k] * along_h", "- along_h - h[k] * along_one"),
-        ("db[i + k] += g[k]", "db[i + k] = g[k]"),
+        ("sums[1][k] += g[k]", "sums[1][k] = g[k]"),
+        ("columns + (n + 3) / 4 * 4", "columns + n / 4 * 4"),
         ("((size_t)blockIdx.x * 2 + 1) * n", "((size_t)blockIdx.x * 2) * n"),
         ("row += gridDim.x", "row += gridDim.x + 1"),
         ("load(dy + start + i + k) : 0.f", "load(dy + start + i + k) : 1.f"),
@@ -161,7 +168,7 @@ MUTATIONS = [
         ("min(rows, first + each)", "first + each"),
         ("warp > 0 || column >= n", "warp > 0"),
         ("out[column] = accumulate ? out[column] + sum : sum", "out[column] = sum"),
-        ("dw[i + k] = db[i + k] = 0.f", "db[i + k] = 0.f"),
+        ("store4(dw + i, zeros), ", ""),
     ),
     *_of(
         "common/cross_entropy.cuh",

@@ -3,10 +3,15 @@
 `python -m tests.cuda_on_cpu.test_compile` prints the table of registers, shared memory and spills.
 """
 
+import re
+import subprocess
+import sys
+
 import pytest
 
 from gdengine.kernels.common import cubins, nvrtc
 from gdengine.kernels.common.cuda_source import Source, all_sources
+from gdengine.kernels.layer_norm import cuda as layer_norm
 
 from .cases.tensor_cores import HOPPER, MMA
 
@@ -40,6 +45,26 @@ def test_the_wrappers_compile(source):
     """NVRTC assembles the PTX, and so checks its syntax."""
     for architecture in source.architectures:
         assert set(cubins.usage(source, architecture)) == set(source.kernels)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_generic_lambdas(name):
+    """NVRTC 13.0 takes one, even inside a kernel, for a function of the host."""
+    for path in SOURCES[name].files:
+        assert not re.search(r"\]\s*\([^()]*\bauto\b", path.read_text()), path
+
+
+def test_what_nvrtc_loads_by_name_is_loaded_with_it():
+    """NVRTC 13.0 does not look for its builtins where it lies itself."""
+    program = "from gdengine.kernels.common import nvrtc; nvrtc.library(); print(open('/proc/self/maps').read())"
+    maps = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "libnvrtc-builtins" in maps
+
+
+def test_the_widest_layer_norm_fits():
+    """In the 227 KB of a block on Hopper, of which the kernel has some before its dynamic ones."""
+    static = cubins.usage(SOURCES["layer_norm/layer_norm.cu"], "sm_90a")["layer_norm_backward_f32"].shared
+    assert static + 8 * layer_norm.MOST_COLUMNS <= 227 * 1024 < static + 8 * (layer_norm.MOST_COLUMNS + 4)
 
 
 def test_a_source_that_does_not_compile_says_what_the_compiler_says(tmp_path):

@@ -108,6 +108,7 @@ def test_a_skipped_step_is_told_of(gpu):
 
 
 def test_the_command(gpu, tmp_path, monkeypatch):
+    pytest.importorskip("tomli_w", reason="the command writes its settings with tomli_w")
     monkeypatch.chdir(tmp_path)
     corpus = tmp_path / "text.txt"
     corpus.write_text("".join(f"{i}: {i * i}.\n" for i in range(300)))
