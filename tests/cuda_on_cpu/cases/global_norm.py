@@ -78,4 +78,7 @@ def first_not_finite() -> None:
         assert cuda.first_not_finite(g, chunks, failed)[0] == place
     assert cuda.first_not_finite(g, chunks, passed)[0] == cuda.NOWHERE
     assert cuda.first_not_finite(g, whole(size), failed)[0] == 0
+    backwards = [(i, i + 1, 0) for i in reversed(range(8, 400))]  # parts in any order, several to a block
+    g[:400] = np.nan
+    assert cuda.first_not_finite(g, parts(size, backwards), failed)[0] == 8
     assert cuda.first_not_finite(g, parts(size, []), failed)[0] == cuda.NOWHERE
