@@ -17,6 +17,7 @@ from . import (
     linear,
     linear_cross_entropy,
     matmul,
+    moving_average,
     philox,
     sgd,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "linear",
     "linear_cross_entropy",
     "matmul",
+    "moving_average",
     "philox",
     "sgd",
 ]

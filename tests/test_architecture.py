@@ -10,7 +10,7 @@ import gdengine
 PACKAGE = Path(gdengine.__file__).parent
 GROUND = {"cuda", "device", "flat", "kernels", "random", "tape"}
 # One layer: an operator is a call of a function.
-CORE = {"creation", "differentiation", "functional", "graph", "precision", "tensor"}
+CORE = {"creation", "differentiation", "functional", "graph", "precision", "recomputation", "tensor"}
 BELOW_TRAINING = {*GROUND, *CORE, "data", "models", "nn", "optim"}
 
 # Each module or package of gdengine, and what it may import besides itself. "" is gdengine's own name: its version.
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "creation": {*GROUND, *CORE},
     "precision": {*GROUND, *CORE},
     "graph": {*GROUND, *CORE},
+    "recomputation": {*GROUND, *CORE},
     "differentiation": {*GROUND, *CORE},
     "nn": {*GROUND, *CORE},
     "models": {*GROUND, *CORE, "nn"},
