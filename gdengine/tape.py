@@ -254,8 +254,10 @@ class Node:
 
 
 class Recomputed(Node):
-    """A node whose backward records its forward anew, and goes on with the walk over that: ``backward(dy, walk)``, with
-    dy always a tuple. Its inputs are all edges that lead out of what was recorded."""
+    """A node whose backward records its forward anew, and goes on with the walk over that: ``backward(dy, walk)``.
+
+    Its inputs are all edges that lead out of what was recorded.
+    """
 
     __slots__ = ()
 
@@ -299,7 +301,7 @@ class Walk:
         return self
 
     def go_on(self, roots: Sequence[tuple[Edge, Any]], floor: int) -> None:
-        """Walk over what the node at hand has recorded anew, the nodes numbered from ``floor`` on, as part of this walk.
+        """Walk over what the node at hand has recorded anew, the nodes numbered from ``floor`` on, in this same walk.
 
         So what they add up is added in the order in which it would have been without recomputation.
         """

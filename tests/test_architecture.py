@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "graph": {*GROUND, *CORE},
     "recomputation": {*GROUND, *CORE},
     "differentiation": {*GROUND, *CORE},
-    "nn": {*GROUND, *CORE},
+    "nn": {*GROUND, *CORE, "optim"},  # nn.utils has PyTorch's names for the clipping of optim
     "models": {*GROUND, *CORE, "nn"},
     "optim": {*GROUND, "tensor"},  # it trains tensors, and computes on arrays
     "data": {"kernels", "random"},

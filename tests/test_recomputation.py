@@ -178,7 +178,7 @@ def test_what_is_not_the_same_the_second_time_is_refused():
             z = dropout(z, 0.5)
         return z
 
-    with pytest.raises(RuntimeError, match="2 random calls.* after 1 in the forward"):
+    with pytest.raises(RuntimeError, match=r"2 random calls.* after 1 in the forward"):
         gd.checkpoint(draws_more, x).sum().backward()
     others = iter([leaf(4, seed=1), leaf(4, seed=2)])
     with pytest.raises(RuntimeError, match="used other tensors than in the forward"):
@@ -214,9 +214,7 @@ def test_gpt(every):
     ends = []
     for choice in (None, every):
         gd.manual_seed(0)
-        config = GPTConfig(
-            vocab_size=17, block_size=12, n_layer=5, n_head=2, n_embd=8, dropout=0.1, checkpoint=choice
-        )
+        config = GPTConfig(vocab_size=17, block_size=12, n_layer=5, n_head=2, n_embd=8, dropout=0.1, checkpoint=choice)
         model = GPT(config)
         opt = optim.AdamW(model.parameters(), lr=1e-2)
         for _ in range(3):

@@ -46,12 +46,13 @@ from .schedules import (
 from .sgd import SGD
 
 __all__ = [
+    "EMA",
+    "SGD",
     "Adam",
     "AdamW",
     "Constant",
     "Cosine",
     "CosineRestarts",
-    "EMA",
     "Exponential",
     "GradientNoise",
     "InEpochs",
@@ -64,7 +65,6 @@ __all__ = [
     "Optimizer",
     "Polynomial",
     "ReduceOnPlateau",
-    "SGD",
     "Schedule",
     "Step",
     "Warmup",

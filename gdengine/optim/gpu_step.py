@@ -173,8 +173,8 @@ class CapturedStep:
         if self.gpu.key(self.live) != self.plan.key or self._wanted() != self.wanted:
             raise RuntimeError(
                 "since the graph was recorded, other parameters require a gradient, some have taken steps of their "
-                "own, or clip_norm, clip_value or a setting other than lr, betas, eps and weight_decay was changed: the recorded "
-                "step cannot follow; make a new graph, gd.graph(...)"
+                "own, or clip_norm, clip_value or a setting other than lr, betas, eps and weight_decay was changed: "
+                "the recorded step cannot follow; make a new graph, gd.graph(...)"
             )
         self.gpu.prepare(self.plan, self.live)
 

@@ -56,8 +56,8 @@ def prepare(flats: Sequence[Flat], grad_scale: float, sigma: float, clip_value: 
         raise ValueError(f"grad_scale must be a finite number, got {grad_scale!r}")
     if (grad_scale != 1 or sigma) and capturing() is not None:
         raise RuntimeError(
-            "grad_scale and noise change from step to step, which a captured graph cannot follow: scale the loss inside "
-            "the graph, by an argument of it, or call step() outside"
+            "grad_scale and noise change from step to step, which a captured graph cannot follow: scale the loss "
+            "inside the graph, by an argument of it, or call step() outside"
         )
     for flat in flats:
         live = flat.live()

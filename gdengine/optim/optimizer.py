@@ -123,7 +123,7 @@ class Optimizer:
 
     @property
     def grad_norm(self) -> float | None:
-        """The norm of the last step's gradient before clip_norm (scaled, with noise, after clip_value); None at first."""
+        """The norm of the last step's gradient before clip_norm, scaled and clipped by value; None at first."""
         self._settle()
         return self._grad_norm
 
@@ -216,6 +216,7 @@ class Optimizer:
         self._check_known(len(self.param_groups), set(described) - {"params", "names"})
         self.check(merged)
         _check_parameters([merged], self.param_groups)
+        self._check_place(merged)
         self._grow([*self.param_groups, merged], "lr" in group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -335,6 +336,15 @@ class Optimizer:
         if not 0 <= sigma < math.inf:
             raise ValueError(f"the noise at step {self.t} is {sigma}: it must be finite and not negative")
         prepare(self.flats, float(grad_scale), sigma, self.clip_value)
+
+    def _check_place(self, group: dict[str, Any]) -> None:
+        """Raise unless further parameters are where the others are, and can train there."""
+        device = self.flats[0].device
+        for name, tensor in zip(group["names"], group["params"], strict=True):
+            if tensor.device != device:
+                raise ValueError(f"{name} is on {tensor.device}, the optimizer on {device}: model.to({device!r}) first")
+            if is_on_cuda(tensor._array) and tensor.dtype != np.float32:
+                raise TypeError(f"an optimizer on a GPU trains float32 parameters, {name} is {tensor.dtype}")
 
     def _grow(self, groups: list[dict[str, Any]], own_lr: bool) -> None:
         """Have these groups, the last of them new; every other parameter keeps its count and its state."""

@@ -46,7 +46,9 @@ def _step(t, nt, theta, grad, m, v, scale, coupled, decay, beta1, rest1, beta2, 
 
 
 @parallel
-def _amsgrad_step(t, nt, theta, grad, m, v, v_max, scale, coupled, decay, beta1, rest1, beta2, rest2, rate, root_scale, eps):
+def _amsgrad_step(
+    t, nt, theta, grad, m, v, v_max, scale, coupled, decay, beta1, rest1, beta2, rest2, rate, root_scale, eps
+):
     lo, hi = split(theta.size, t, nt)
     theta, grad, m, v, v_max = theta[lo:hi], grad[lo:hi], m[lo:hi], v[lo:hi], v_max[lo:hi]
     scale, coupled, decay = np.float32(scale), np.float32(coupled), np.float32(decay)

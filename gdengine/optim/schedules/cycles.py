@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from .basic import check_rate, check_steps
@@ -64,9 +65,7 @@ class OneCycle:
         check_rate("peak", self.peak)
         check_steps("total", self.total, 1)
         if not 0 <= self.pct_start <= (0.5 if self.three_phase else 1):
-            raise ValueError(
-                f"pct_start must be a share from 0 to 1 (to 0.5 in three phases), got {self.pct_start!r}"
-            )
+            raise ValueError(f"pct_start must be a share from 0 to 1 (to 0.5 in three phases), got {self.pct_start!r}")
         for name in ("div", "final_div"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a finite number above 0, got {getattr(self, name)!r}")
@@ -79,7 +78,7 @@ class OneCycle:
         if self.three_phase:
             points.append((2 * top, low))
         points.append((self.total - 1, low / self.final_div))
-        for (start, first), (end, last) in zip(points, points[1:], strict=False):
+        for (start, first), (end, last) in pairwise(points):
             if t <= end:
                 return self._between(first, last, 1.0 if end <= start else (t - start) / (end - start))
         return points[-1][1]

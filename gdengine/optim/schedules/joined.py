@@ -67,8 +67,9 @@ def warmup_stable_decay(
     floor: float = 0.0,
     shape: Literal["linear", "cosine", "sqrt"] = "linear",
 ) -> Warmup:
-    """Up over ``warmup`` steps, ``stable`` steps at ``peak``, down to ``floor`` over ``decay``: training can be stopped, or
-    go on, anywhere in the stable part (Hu et al. 2024, equation 1: WSD).
+    """Up over ``warmup`` steps, ``stable`` steps at ``peak``, down to ``floor`` over ``decay`` (Hu et al. 2024: WSD).
+
+    From anywhere in the stable part a run can go on, or go down to an end.
 
     ``shape`` of the way down: a line, half a cosine, or 1 − √ (`InverseRootFall`).
     """

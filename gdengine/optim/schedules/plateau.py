@@ -104,6 +104,8 @@ class ReduceOnPlateau:
         return f"ReduceOnPlateau({self.schedule!r}, factor={self.factor}, patience={self.patience}, scale={self.scale})"
 
 
-def reduce_on_plateau(lr: float | Schedule, factor: float = 0.1, patience: int = 10, **settings: Any) -> ReduceOnPlateau:
+def reduce_on_plateau(
+    lr: float | Schedule, factor: float = 0.1, patience: int = 10, **settings: Any
+) -> ReduceOnPlateau:
     """`ReduceOnPlateau`."""
     return ReduceOnPlateau(lr, factor, patience, **settings)
