@@ -146,7 +146,7 @@ def test_no_grad_is_a_plain_call():
 
 def test_gradients_go_straight_into_g():
     layers, x = tower(2), gd.tensor(normal(5, 6, dtype=np.float32))
-    opt = optim.SGD([p for layer in layers for p in layer.parameters()], lr=0.1)
+    opt = optim.SGD(nn.ModuleList(layers).parameters(), lr=0.1)
     y = gd.checkpoint(layers[1], gd.checkpoint(layers[0], x)).sum()
     y.backward()
     for p in opt.param_groups[0]["params"]:

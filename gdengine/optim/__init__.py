@@ -5,6 +5,7 @@ from .averaging import EMA
 from .clipping import clip_grad_norm_, clip_grad_value_
 from .gradients import GradientNoise
 from .grouping import groups
+from .lion import Lion
 from .optimizer import Optimizer
 from .schedules import (
     Constant,
@@ -60,6 +61,7 @@ __all__ = [
     "InverseSqrt",
     "Join",
     "Linear",
+    "Lion",
     "MultiStep",
     "OneCycle",
     "Optimizer",

@@ -8,7 +8,7 @@ from .. import kernels
 from ..flat import Flat
 from ..kernels.adamw import cuda as adamw_on_gpu
 from .gradients import Noise
-from .optimizer import LearningRate, Optimizer, check_lr, check_range
+from .optimizer import LearningRate, Optimizer, check_betas, check_lr, check_range
 
 
 class Adam(Optimizer):
@@ -58,11 +58,7 @@ class Adam(Optimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         check_lr(group["lr"])
-        betas = group["betas"]
-        if len(betas) != 2:
-            raise ValueError(f"betas must be a pair (β₁, β₂), got {betas!r}")
-        check_range("the first of betas", betas[0], 0, 1)
-        check_range("the second of betas", betas[1], 0, 1)
+        check_betas(group["betas"])
         if not 0 < group["eps"] < math.inf:
             raise ValueError(f"eps must be above 0, got {group['eps']!r}: it stands alone where a gradient is always 0")
         check_range("weight_decay", group["weight_decay"], 0)

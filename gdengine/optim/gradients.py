@@ -40,7 +40,7 @@ def clipped(gradient: Any, clip_value: float) -> Any:
     """Each element brought into ±clip_value; inf and nan stay, so that a step still sees them."""
     xp = namespace(gradient)
     bound = gradient.dtype.type(clip_value)
-    return xp.where(xp.isfinite(gradient), xp.clip(gradient, -bound, bound), gradient)
+    return xp.where(xp.isfinite(gradient), xp.minimum(xp.maximum(gradient, -bound), bound), gradient)
 
 
 def prepare(flats: Sequence[Flat], grad_scale: float, sigma: float, clip_value: float | None) -> None:

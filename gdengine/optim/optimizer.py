@@ -443,6 +443,14 @@ def check_lr(lr: LearningRate) -> None:
         raise ValueError(f"lr must be a number from 0 up, or a function of the step, got {lr!r}")
 
 
+def check_betas(betas: Any) -> None:
+    """Raise unless these are two numbers in [0, 1)."""
+    if len(betas) != 2:
+        raise ValueError(f"betas must be a pair (β₁, β₂), got {betas!r}")
+    check_range("the first of betas", betas[0], 0, 1)
+    check_range("the second of betas", betas[1], 0, 1)
+
+
 def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
     """Raise unless low ≤ value < high."""
     if not low <= value < high:

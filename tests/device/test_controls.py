@@ -79,9 +79,10 @@ def test_scales_and_what_a_capture_refuses(gpu):
         opt.step(grad_scale=0.5)
 
     captured = gd.graph(step)
+    for x in BATCHES[:2]:
+        captured(x)
     with pytest.raises(RuntimeError, match="which a captured graph cannot follow"):
-        for x in BATCHES:
-            captured(x)
+        captured(BATCHES[2])
 
 
 def test_a_group_added_half_way(gpu):
@@ -99,7 +100,7 @@ def test_a_group_added_half_way(gpu):
         assert opt.t == 5
     for name, expected in ends[0].items():
         np.testing.assert_allclose(ends[1][name], expected, rtol=0, atol=2e-5)
-    with pytest.raises(ValueError, match="model.to"):
+    with pytest.raises(ValueError, match="on cpu, the optimizer on cuda"):
         opt.add_param_group({"params": nn.Parameter(np.zeros(2, np.float32))})
     with pytest.raises(TypeError, match="on a GPU trains float32"):
         opt.add_param_group({"params": gd.tensor(np.zeros(2), device="cuda", requires_grad=True)})

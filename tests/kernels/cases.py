@@ -599,6 +599,25 @@ def sgd_bound(a: Arrays, out: Arrays) -> Arrays:
     return {"buf": kept, "theta": a["lr"] * kept + U * (step + np.abs(out["theta"]) + theta)}
 
 
+def lion_inputs() -> Iterator[Arrays]:
+    """Momenta of 2 and gradients round ±40: the sign of their mean is the gradient's or, scaled, the momentum's."""
+    for n in VECTORS:
+        for decay, scale in ((0.0, 1.0), (0.1, -0.25)):
+            grad = np.float32(40) * np.where(numbers(n, seed=1) > 0, np.float32(1), np.float32(-1))
+            grad += np.sin(numbers(n, seed=3))
+            m = np.float32(2) * np.where(numbers(n, seed=2) > 0, np.float32(1), np.float32(-1))
+            state = {"theta": numbers(n), "grad": grad, "m": m}
+            yield {**state, "lr": 1e-2, "betas": (0.9, 0.99), "weight_decay": decay, "grad_scale": scale}
+
+
+CHECKS["lion.step"] = Check(
+    lion_inputs,
+    in_place("theta", "m"),
+    lambda a, out: {
+        "theta": U * (4 * np.abs(a["before_theta"]) + 3 * a["lr"]),
+        "m": U * (3 * np.abs(a["before_m"]) + 7 * np.abs(a["grad"])),
+    },
+)
 CHECKS["moving_average.update"] = Check(
     lambda: ({"average": numbers(n), "x": numbers(n, seed=1), "decay": d} for n in VECTORS for d in (0.0, 0.875, 1.0)),
     in_place("average"),

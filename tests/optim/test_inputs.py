@@ -215,5 +215,5 @@ def test_a_refusal_late_in_the_list_leaves_the_earlier_ones_alone():
 
 
 def test_a_keyword_that_the_rule_does_not_know():
-    with pytest.raises(TypeError, match="amsgrad"):
-        optim.Adam([leaf(2)], lr=0.1, amsgrad=True)
+    with pytest.raises(TypeError, match="nesterov"):
+        optim.Adam([leaf(2)], lr=0.1, nesterov=True)
