@@ -2,7 +2,8 @@
 
 A GPT is trained for a step, forward, backward and AdamW, of which the second is looked at. Memory is what NumPy asks
 for (tracemalloc sees all of it), above what stood before the forward: activations, temporaries, and the gradients of
-activations; parameters, g and the optimizer's state were there already. Time is the least of three further steps.
+activations; parameters, g and the optimizer's state were there already. "Held" is what stands between forward and
+backward. Time is the least of three further steps.
 """
 
 import math

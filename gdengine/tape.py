@@ -279,6 +279,7 @@ class Walk:
         self._node: Node | None = None
         self._useful: set[Node] | None = None
         self._hooked = _Hooked.number > 0
+        self._called: set[Edge] = set()  # edges whose hooks were called
         self._apart: list[tuple[Edge, Any]] = []  # what the node at hand writes in another dtype than its leaf's
         roots = list(roots)
         self._nodes = self._plan(edge for edge, _ in roots)
@@ -293,7 +294,7 @@ class Walk:
                 if not retain:
                     node.free()
             if self._hooked:
-                self._settle_hooked_leaves()
+                self._settle_hooked()
         except BaseException:
             for leaf in self._written:
                 leaf.state = EMPTY
@@ -425,15 +426,17 @@ class Walk:
         if hooked is None:
             return gradient
         gradient = hooked(gradient)
+        self._called.add(edge)
         if self._targets is not None and edge in self._targets:
             self._pending[edge] = gradient
             self._owned.discard(edge)
         return gradient
 
-    def _settle_hooked_leaves(self) -> None:
-        """Call the hooks of leaves, whose gradients were collected apart, and write what they make of them."""
-        for edge in [edge for edge in self._pending if isinstance(edge[0], Leaf) and edge[0].hooks]:
-            gradient = edge[0].hooks[0](self._pending[edge])
+    def _settle_hooked(self) -> None:
+        """Call the hooks of what was not visited: of leaves, whose gradients were collected apart, and of targets."""
+        waiting = [edge for edge in self._pending if edge[0].hooks and edge not in self._called]
+        for edge in [edge for edge in waiting if edge[1] in edge[0].hooks]:
+            gradient = edge[0].hooks[edge[1]](self._pending[edge])
             if self._targets is not None:
                 self._pending[edge] = gradient
                 self._owned.discard(edge)

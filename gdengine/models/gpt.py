@@ -30,8 +30,8 @@ class GPTConfig:
         dropout: after the embeddings, in the attention and after each branch.
         bias: whether linear layers and layer norms have one.
         checkpoint: which activations are not kept but computed anew in the backward (`gdengine.checkpoint`): each
-            block's (``"block"``, or 1), those of every k blocks together (an integer k; √n_layer needs least memory),
-            or none (None).
+            block's (``"block"``, or 1: the least memory up to some hundred blocks), those of every k blocks together
+            (an integer k), or none (None).
     """
 
     block_size: int = 1024

@@ -43,6 +43,15 @@ def clipped(gradient: Any, clip_value: float) -> Any:
     return xp.where(xp.isfinite(gradient), xp.minimum(xp.maximum(gradient, -bound), bound), gradient)
 
 
+def check_captured(changes: bool) -> None:
+    """Raise where a graph is being captured and what is done to gradients ``changes`` from step to step."""
+    if changes and capturing() is not None:
+        raise RuntimeError(
+            "grad_scale and noise change from step to step, which a captured graph cannot follow: scale the loss "
+            "inside the graph, by an argument of it, or call step() outside"
+        )
+
+
 def prepare(flats: Sequence[Flat], grad_scale: float, sigma: float, clip_value: float | None) -> None:
     """Scale the gradients that a step will use, add noise of standard deviation ``sigma``, clip, in this order.
 
@@ -50,15 +59,9 @@ def prepare(flats: Sequence[Flat], grad_scale: float, sigma: float, clip_value: 
 
     Raises:
         ValueError: grad_scale is not finite.
-        RuntimeError: a graph is being captured, whose replays would all use the same scale or noise.
     """
     if not math.isfinite(grad_scale):
         raise ValueError(f"grad_scale must be a finite number, got {grad_scale!r}")
-    if (grad_scale != 1 or sigma) and capturing() is not None:
-        raise RuntimeError(
-            "grad_scale and noise change from step to step, which a captured graph cannot follow: scale the loss "
-            "inside the graph, by an argument of it, or call step() outside"
-        )
     for flat in flats:
         live = flat.live()
         for part, _ in runs(live, key=lambda segment: None):

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from ..cuda import capturing
 from ..device import assign, is_on_cuda
 from ..flat import Flat, Segment, is_held, runs
 from ..tape import enable_grad
 from ..tensor import Tensor, check_set_to_none, is_floating
 from .clipping import check_positive, clip_coefficient, norm_of
-from .gradients import Noise, prepare
+from .gradients import Noise, check_captured, prepare
 
 LearningRate = Any  # a number, or a function of the step
 
@@ -332,6 +333,9 @@ class Optimizer:
         return flats
 
     def _prepare_gradients(self, grad_scale: float) -> None:
+        check_captured(grad_scale != 1 or self.noise is not None)
+        for group in self.param_groups if capturing() is None else ():
+            self.lr_of(group)  # an error of a schedule comes before anything is changed
         sigma = 0.0 if self.noise is None else float(self.noise(self.t))
         if not 0 <= sigma < math.inf:
             raise ValueError(f"the noise at step {self.t} is {sigma}: it must be finite and not negative")

@@ -73,8 +73,8 @@ def warmup_stable_decay(
 
     ``shape`` of the way down: a line, half a cosine, or 1 − √ (`InverseRootFall`).
     """
-    kinds = {"linear": Linear(peak, floor, decay), "cosine": Cosine(peak, decay, floor)}
-    kinds["sqrt"] = InverseRootFall(peak, decay, floor)  # type: ignore[assignment]
+    kinds: dict[str, Schedule] = {"linear": Linear(peak, floor, decay), "cosine": Cosine(peak, decay, floor)}
+    kinds["sqrt"] = InverseRootFall(peak, decay, floor)
     if shape not in kinds:
         raise ValueError(f"shape must be 'linear', 'cosine' or 'sqrt', got {shape!r}")
     check_steps("stable", stable, 0)

@@ -15,7 +15,7 @@ SETTINGS: dict[str, Any] = {"lr": 0.05, "betas": (0.75, 0.96), "weight_decay": 0
 
 
 def _vectors(size: int) -> list[np.ndarray]:
-    """Gradients of magnitudes 8 … 16 and momenta of 2: (1 − β₁)·g outweighs β₁·m clearly, and (1 − β₂)·g does not β₂·m."""
+    """Gradients of sizes 8 … 16 and momenta of 2: (1 − β₁)·g clearly outweighs β₁·m, and (1 − β₂)·g not β₂·m."""
     signs = np.where(normal(size, seed=5) > 0, 1, -1).astype(np.float32)
     large = np.float32(8) * (1 + np.abs(np.sin(normal(size, seed=1))))
     return [normal(size), large * np.where(normal(size, seed=6) > 0, 1, -1).astype(np.float32), 2 * signs]
