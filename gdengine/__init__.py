@@ -55,9 +55,10 @@ from .functional import (
 from .functional import power as pow
 from .graph import graph
 from .kernels.threads import get_num_threads, set_num_threads
-from .optim.clipping import clip_grad_norm_
+from .optim.clipping import clip_grad_norm_, clip_grad_value_
 from .precision import autocast, bfloat16
 from .random import manual_seed
+from .recomputation import checkpoint
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tensor import Parameter, Tensor
 
@@ -71,7 +72,9 @@ __all__ = [
     "autocast",
     "bfloat16",
     "cat",
+    "checkpoint",
     "clip_grad_norm_",
+    "clip_grad_value_",
     "cuda",
     "enable_grad",
     "exp",

@@ -8,7 +8,7 @@ An edge is a pair ``(source, index)``: result number ``index`` of a node, or ``(
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
 from inspect import isgeneratorfunction
 from itertools import count
@@ -106,10 +106,58 @@ class Version:
         self.n = 0
 
 
+class Hooks:
+    """What is called with a gradient once it is complete; a result takes its place."""
+
+    def __init__(self) -> None:
+        self.functions: dict[int, Callable[[Any], Any]] = {}
+
+    def __call__(self, gradient: Any) -> Any:
+        for function in list(self.functions.values()):
+            changed = function(gradient)
+            gradient = gradient if changed is None else changed
+        return gradient
+
+
+class Removable:
+    """A function's place in a dict of functions: ``remove()`` takes it out; as a context manager, at its end."""
+
+    def __init__(self, functions: dict[int, Any], function: Any, first: bool = False):
+        self._functions = functions
+        self.id = next(_numbers)
+        functions[self.id] = function
+        if first:
+            others = {number: other for number, other in functions.items() if number != self.id}
+            functions.clear()
+            functions.update({self.id: function, **others})
+
+    def remove(self) -> None:
+        """Never call it again; once is enough, more do no harm."""
+        self._functions.pop(self.id, None)
+
+    def __enter__(self) -> "Removable":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def add_hook(edge: Edge, function: Callable[[Any], Any]) -> Removable:
+    """Have ``function`` called with the gradient that reaches ``edge``, whenever it is complete."""
+    source, index = edge
+    source.hooks = source.hooks or {}
+    _Hooked.number += 1
+    return Removable(source.hooks.setdefault(index, Hooks()).functions, function)
+
+
+class _Hooked:
+    number = 0  # hooks that were ever added: walks without any need not look
+
+
 class Leaf:
     """A tensor's own gradient: its array, and whether that is fresh. Once in a `Flat`, the array is a view of g."""
 
-    __slots__ = ("dtype", "empty", "flat", "grad", "name", "shadow", "shadow_version", "shape", "state")
+    __slots__ = ("dtype", "empty", "flat", "grad", "hooks", "name", "shadow", "shadow_version", "shape", "state")
 
     def __init__(self, array: Any):
         self.shape = array.shape
@@ -118,6 +166,7 @@ class Leaf:
         self.grad: Any = None
         self.state = EMPTY
         self.flat: Any = None
+        self.hooks: dict[int, Hooks] | None = None
         self.name: str | None = None
         self.shadow: Any = None  # the values in another dtype (see `gdengine.precision`), and as of which version
         self.shadow_version = -1
@@ -161,7 +210,9 @@ class Node:
     dy is a tuple with None for each result that no gradient reached.
     """
 
-    __slots__ = ("backward", "direct", "inputs", "kept", "name", "order", "results")
+    __slots__ = ("backward", "direct", "hooks", "inputs", "kept", "name", "order", "results")
+
+    nested = False
 
     def __init__(
         self,
@@ -179,6 +230,7 @@ class Node:
         self.kept = kept
         self.direct = direct
         self.results = results
+        self.hooks: dict[int, Hooks] | None = None
 
     def check(self) -> None:
         """Raise unless the backward can run: not freed, and every kept array as it was."""
@@ -201,6 +253,17 @@ class Node:
         self.kept = ()
 
 
+class Recomputed(Node):
+    """A node whose backward records its forward anew, and goes on with the walk over that: ``backward(dy, walk)``.
+
+    Its inputs are all edges that lead out of what was recorded.
+    """
+
+    __slots__ = ()
+
+    nested = True
+
+
 class Walk:
     """One walk from some roots back to the leaves, in the reverse order of recording.
 
@@ -214,6 +277,9 @@ class Walk:
         self._owned: set[Edge] = set()  # edges whose pending array was made by this walk, and is nobody else's
         self._written: list[Leaf] = []
         self._node: Node | None = None
+        self._useful: set[Node] | None = None
+        self._hooked = _Hooked.number > 0
+        self._called: set[Edge] = set()  # edges whose hooks were called
         self._apart: list[tuple[Edge, Any]] = []  # what the node at hand writes in another dtype than its leaf's
         roots = list(roots)
         self._nodes = self._plan(edge for edge, _ in roots)
@@ -227,11 +293,33 @@ class Walk:
                 self._visit(node)
                 if not retain:
                     node.free()
+            if self._hooked:
+                self._settle_hooked()
         except BaseException:
             for leaf in self._written:
                 leaf.state = EMPTY
             raise
         return self
+
+    def go_on(self, roots: Sequence[tuple[Edge, Any]], floor: int) -> None:
+        """Walk over what the node at hand has recorded anew, the nodes numbered from ``floor`` on, in this same walk.
+
+        So what they add up is added in the order in which it would have been without recomputation.
+        """
+        assert self._node is not None
+        known = set(self._node.inputs)
+        nodes = self._plan([edge for edge, _ in roots], floor)
+        leading_out = (edge for node in nodes for edge in node.inputs if edge is not None and is_below(edge, floor))
+        if any(edge not in known for edge in leading_out):
+            raise RuntimeError(
+                f"{self._node.name!r}, run again for the backward, used other tensors than in the forward: it must do "
+                "the same both times"
+            )
+        for edge, gradient in roots:
+            self._add(edge, gradient)
+        for node in nodes:
+            self._visit(node)
+            node.free()
 
     def gradient(self, edge: Edge) -> Any:
         """The gradient of a target, an array that nobody else holds; None where no path leads to it."""
@@ -251,7 +339,7 @@ class Walk:
         if not self._wants(edge):
             return None, False
         assert edge is not None
-        if self._targets is None and isinstance(edge[0], Leaf):
+        if self._targets is None and isinstance(edge[0], Leaf) and not edge[0].hooks:
             if dtype is not None and dtype != edge[0].dtype:
                 self._apart.append((edge, self._xp.empty(shape, dtype)))
                 return self._apart[-1][1], False
@@ -267,13 +355,16 @@ class Walk:
         self._owned.add(edge)
         return array, held is not None
 
-    def _plan(self, starts: Iterable[Edge]) -> list[Node]:
-        """The nodes to visit, last recorded first; all of these are checked before anything is written."""
+    def _plan(self, starts: Iterable[Edge], floor: int = 0) -> list[Node]:
+        """The nodes to visit, last recorded first; all of these are checked before anything is written.
+
+        None that are numbered below ``floor``.
+        """
         reached: set[Node] = set()
         stack = [edge[0] for edge in starts]
         while stack:
             source = stack.pop()
-            if source not in reached and isinstance(source, Node):
+            if source not in reached and isinstance(source, Node) and source.order >= floor:
                 reached.add(source)
                 stack.extend(edge[0] for edge in source.inputs if edge is not None)
         nodes = sorted(reached, key=lambda node: node.order)
@@ -288,7 +379,7 @@ class Walk:
     def _leading_to_targets(self, nodes: list[Node]) -> set[Node] | None:
         if self._targets is None:
             return None
-        useful: set[Node] = set()
+        useful: set[Node] = set(self._useful or ())
         for node in nodes:
             if any(edge is not None and (edge in self._targets or edge[0] in useful) for edge in node.inputs):
                 useful.add(node)
@@ -306,9 +397,13 @@ class Walk:
             dy = self._take((node, 0))
             if dy is None:
                 return
+            if node.hooks:
+                dy = self._hook((node, 0), dy)
             first = dy
         else:
             dy = tuple([self._take((node, i)) for i in range(node.results)])
+            if node.hooks:
+                dy = tuple([d if d is None else self._hook((node, i), d) for i, d in enumerate(dy)])
             reached = [d for d in dy if d is not None]
             if not reached:
                 return
@@ -317,13 +412,39 @@ class Walk:
         self._node = node
         assert node.backward is not None
         if node.direct:
-            node.backward(dy, self.into)
+            node.backward(dy, self if node.nested else self.into)
             while self._apart:
                 self._add(*self._apart.pop(0))
             return
         for edge, gradient in zip(node.inputs, node.backward(dy), strict=True):
             if gradient is not None and self._wants(edge):
                 self._add(edge, gradient)
+
+    def _hook(self, edge: Edge, gradient: Any) -> Any:
+        """The finished gradient of a result as its hooks want it; where it is a target, that is what is read later."""
+        hooked = edge[0].hooks.get(edge[1])
+        if hooked is None:
+            return gradient
+        gradient = hooked(gradient)
+        self._called.add(edge)
+        if self._targets is not None and edge in self._targets:
+            self._pending[edge] = gradient
+            self._owned.discard(edge)
+        return gradient
+
+    def _settle_hooked(self) -> None:
+        """Call the hooks of what was not visited: of leaves, whose gradients were collected apart, and of targets."""
+        waiting = [edge for edge in self._pending if edge[0].hooks and edge not in self._called]
+        for edge in [edge for edge in waiting if edge[1] in edge[0].hooks]:
+            gradient = edge[0].hooks[edge[1]](self._pending[edge])
+            if self._targets is not None:
+                self._pending[edge] = gradient
+                self._owned.discard(edge)
+                continue
+            del self._pending[edge]
+            self._written.append(edge[0])
+            array, accumulate = edge[0].destination()
+            array[...] = array + gradient if accumulate else gradient
 
     def _take(self, edge: Edge) -> Any:
         """The finished gradient of a node's result; it stays where a target is to be read later."""
@@ -333,7 +454,7 @@ class Walk:
         return self._pending.pop(edge, None)
 
     def _add(self, edge: Any, gradient: Any) -> None:
-        if self._targets is None and isinstance(edge[0], Leaf):
+        if self._targets is None and isinstance(edge[0], Leaf) and not edge[0].hooks:
             self._written.append(edge[0])
             array, accumulate = edge[0].destination()
             if accumulate:
@@ -349,6 +470,16 @@ class Walk:
         else:
             self._pending[edge] = as_array(held + gradient)
             self._owned.add(edge)
+
+
+def is_below(edge: Edge, floor: int) -> bool:
+    """Whether an edge leads to a leaf, or to a node that is numbered below ``floor``."""
+    return isinstance(edge[0], Leaf) or edge[0].order < floor
+
+
+def next_number() -> int:
+    """All nodes recorded from now on have this number or a higher one."""
+    return next(_numbers)
 
 
 def as_array(value: Any) -> Any:

@@ -160,6 +160,33 @@ class Tensor:
         if self._leaf is not None:
             self._leaf.clear()
 
+    def register_hook(self, hook: "Callable[[Tensor], Tensor | None]") -> Any:
+        """Call ``hook`` with this tensor's gradient once a backward has completed it; what it returns takes its place.
+
+        For a leaf that is what this backward adds to ``.grad``, from all paths. The gradient is not to be written to.
+
+        Returns:
+            A handle, whose ``remove()`` ends it.
+
+        Raises:
+            RuntimeError: the tensor requires no gradient; in the backward, where the hook returned another shape.
+        """
+        if self._edge is None:
+            raise RuntimeError("a tensor that requires no gradient gets none for a hook: call requires_grad_() first")
+        shape = self.shape
+
+        def call(gradient: Any) -> Any:
+            with tape.no_grad():
+                changed = hook(wrap(_unwritable(gradient)))
+            if changed is None:
+                return None
+            array = beside(to_array(changed), gradient)
+            if array.shape != shape:
+                raise RuntimeError(f"a hook of a tensor of shape {shape} returned a gradient of shape {array.shape}")
+            return array.astype(gradient.dtype, copy=False)
+
+        return tape.add_hook(self._edge, call)
+
     def backward(
         self, gradient: Any = None, *, retain_graph: bool = False, inputs: "Tensor | Iterable[Tensor] | None" = None
     ) -> None:
@@ -861,6 +888,14 @@ def compare(ufunc: Any, a: Any, b: Any) -> Tensor:
     """An elementwise comparison: a bool tensor, which no gradient passes."""
     p, q = value_of(a), value_of(b)
     return wrap(ufunc(beside(p, q), beside(q, p)))
+
+
+def _unwritable(array: Any) -> Any:
+    """A view that cannot be written to, as far as the array's library knows such."""
+    view = array.view()
+    if isinstance(view, np.ndarray):
+        view.flags.writeable = False
+    return view
 
 
 def _is_predicate(ufunc: Any) -> bool:

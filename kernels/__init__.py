@@ -16,7 +16,9 @@ from . import (
     layer_norm,
     linear,
     linear_cross_entropy,
+    lion,
     matmul,
+    moving_average,
     philox,
     sgd,
 )
@@ -32,7 +34,9 @@ __all__ = [
     "layer_norm",
     "linear",
     "linear_cross_entropy",
+    "lion",
     "matmul",
+    "moving_average",
     "philox",
     "sgd",
 ]

@@ -10,7 +10,7 @@ import gdengine
 PACKAGE = Path(gdengine.__file__).parent
 GROUND = {"cuda", "device", "flat", "kernels", "random", "tape"}
 # One layer: an operator is a call of a function.
-CORE = {"creation", "differentiation", "functional", "graph", "precision", "tensor"}
+CORE = {"creation", "differentiation", "functional", "graph", "precision", "recomputation", "tensor"}
 BELOW_TRAINING = {*GROUND, *CORE, "data", "models", "nn", "optim"}
 
 # Each module or package of gdengine, and what it may import besides itself. "" is gdengine's own name: its version.
@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "creation": {*GROUND, *CORE},
     "precision": {*GROUND, *CORE},
     "graph": {*GROUND, *CORE},
+    "recomputation": {*GROUND, *CORE},
     "differentiation": {*GROUND, *CORE},
-    "nn": {*GROUND, *CORE},
+    "nn": {*GROUND, *CORE, "optim"},  # nn.utils has PyTorch's names for the clipping of optim
     "models": {*GROUND, *CORE, "nn"},
     "optim": {*GROUND, "tensor"},  # it trains tensors, and computes on arrays
     "data": {"kernels", "random"},

@@ -1,6 +1,7 @@
 """GPT-2 (Radford et al. 2019), with nanoGPT's names and initialisation."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from .. import nn
 from ..device import namespace, to_host
 from ..functional.embedding import check_indices
 from ..random import default_generator
+from ..recomputation import checkpoint
 from ..tape import no_grad
 from ..tensor import Tensor, to_array
 
@@ -27,6 +29,9 @@ class GPTConfig:
         n_layer, n_head, n_embd: blocks, heads a block, width C (a multiple of n_head).
         dropout: after the embeddings, in the attention and after each branch.
         bias: whether linear layers and layer norms have one.
+        checkpoint: which activations are not kept but computed anew in the backward (`gdengine.checkpoint`): each
+            block's (``"block"``, or 1: the least memory up to some hundred blocks), those of every k blocks together
+            (an integer k), or none (None).
     """
 
     block_size: int = 1024
@@ -36,6 +41,7 @@ class GPTConfig:
     n_embd: int = 768
     dropout: float = 0.0
     bias: bool = True
+    checkpoint: str | int | None = None
 
     def __post_init__(self) -> None:
         for name in ("block_size", "vocab_size", "n_layer", "n_head", "n_embd"):
@@ -43,6 +49,9 @@ class GPTConfig:
                 raise ValueError(f"GPTConfig.{name} must be at least 1, got {getattr(self, name)}")
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd must be a multiple of n_head, got n_embd={self.n_embd}, n_head={self.n_head}")
+        k = self.checkpoint
+        if not (k in (None, "block") or (isinstance(k, int) and not isinstance(k, bool) and k >= 1)):
+            raise ValueError(f"GPTConfig.checkpoint is None, 'block', or a number of blocks from 1 up, got {k!r}")
 
 
 class CausalSelfAttention(nn.Module):
@@ -147,9 +156,17 @@ class GPT(nn.Module):
     def forward(self, idx: Any) -> Tensor:
         ids = self._ids(idx)
         x = self.transformer.drop(self.transformer.wte(ids) + self.transformer.wpe(_positions(0, ids)))
-        for block in self.transformer.h:
-            x = block(x)
+        x = self._blocks(x)
         return self.lm_head(self.transformer.ln_f(x))
+
+    def _blocks(self, x: Tensor) -> Tensor:
+        every, blocks = self.config.checkpoint, self.transformer.h
+        if every is None:
+            return _run(blocks, x)
+        size = 1 if every == "block" else int(every)
+        for first in range(0, len(blocks), size):
+            x = checkpoint(_run, list(blocks)[first : first + size], x)
+        return x
 
     def num_params(self, non_embedding: bool = False) -> int:
         """How many numbers are trained; without the position embeddings, as nanoGPT counts, if ``non_embedding``."""
@@ -222,6 +239,12 @@ class GPT(nn.Module):
                 "crop it, ids[:, -block_size:], or build the model with a larger block_size"
             )
         return ids
+
+
+def _run(blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+    for block in blocks:
+        x = block(x)
+    return x
 
 
 def _positions(start: int, ids: Any) -> Any:

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..device import assign, is_device, moved, resolve, to_host
 from ..flat import is_held
+from ..tape import Removable
 from ..tensor import Parameter, Tensor, check_set_to_none, is_floating, to_array
+from .hooks import ModuleHooks
 
 
 class Module:
@@ -28,6 +30,7 @@ class Module:
     """
 
     training: bool
+    _hooks: ModuleHooks | None = None
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, "Module | None"]
@@ -41,7 +44,43 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward(self, ...)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._hooks is not None:
+            return self._hooks.call(self, args, kwargs)
         return self.forward(*args, **kwargs)
+
+    # ---- hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Removable:
+        """Before each call, ``hook(module, args)``; what it returns, unless None, are the arguments (one, or a tuple).
+
+        ``with_kwargs``: ``hook(module, args, kwargs)``, which returns None or both. The handle's ``remove()`` ends it.
+        """
+        return self._hooked().add("before", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Removable:
+        """After each call, ``hook(module, args, output)``; what it returns, unless None, is the output.
+
+        ``with_kwargs``: ``hook(module, args, kwargs, output)``. The handle's ``remove()`` ends it.
+        """
+        return self._hooked().add("after", hook, prepend, with_kwargs)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], *, prepend: bool = False) -> Removable:
+        """In each backward, ``hook(module, grad_input, grad_output)`` once the gradients of the inputs are complete.
+
+        Both are tuples: of the positional arguments (None for what is no tensor or requires none), of the outputs. What
+        it returns, unless None, takes the place of grad_input. The handle's ``remove()`` ends it.
+        """
+        return self._hooked().add("backward", hook, prepend, False)
+
+    def _hooked(self) -> ModuleHooks:
+        if self._hooks is None:
+            object.__setattr__(self, "_hooks", ModuleHooks())
+        assert self._hooks is not None
+        return self._hooks
 
     # ---- attributes
 
@@ -110,7 +149,38 @@ class Module:
             raise TypeError(f"{name!r} must be a Module, got a {type(module).__name__}")
         self._put(self._modules, name, module)
 
+    register_module = add_module
+
     # ---- what is inside
+
+    def get_submodule(self, target: str) -> "Module":
+        """The module of a qualified name, such as ``"transformer.h.0"``; itself for ``""``.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        module = self
+        for name in target.split(".") if target else ():
+            found = module._modules.get(name)
+            if found is None:
+                raise AttributeError(
+                    f"{type(module).__name__} has no module {name!r} (of {target!r}); it has "
+                    f"{', '.join(module._modules) or 'none'}"
+                )
+            module = found
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a qualified name.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        path, _, name = target.rpartition(".")
+        parameter = self.get_submodule(path)._parameters.get(name)
+        if parameter is None:
+            raise AttributeError(f"{type(self).__name__} has no parameter {target!r}")
+        return parameter
 
     def named_children(self) -> "Iterator[tuple[str, Module]]":
         return ((name, module) for name, module in self._modules.items() if module is not None)

@@ -9,6 +9,7 @@ import numpy as np
 from .. import kernels
 from ..tape import FRESH
 from ..tensor import Tensor
+from .gradients import clipped
 
 EPS = 1e-6  # PyTorch's, so that trajectories agree
 
@@ -40,15 +41,39 @@ def clip_grad_norm_(parameters: Any, max_norm: float) -> float:
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm must be positive, got {max_norm!r}")
-    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    leaves = [tensor._leaf for tensor in tensors if tensor.requires_grad and tensor._leaf is not None]
-    gradients = [leaf.grad for leaf in leaves if leaf.state == FRESH]
+    gradients = [leaf.grad for leaf in _with_fresh_gradients(parameters)]
     norm = norm_of([gradient.reshape(-1) for gradient in gradients])
     scale = clip_coefficient(norm, max_norm)
     if math.isfinite(norm) and scale < 1:
         for gradient in gradients:
             np.multiply(gradient, gradient.dtype.type(scale), out=gradient)
     return norm
+
+
+def clip_grad_value_(parameters: Any, clip_value: float) -> None:
+    """Bring every element of the fresh gradients of ``parameters`` into ±clip_value, in place.
+
+    Works across optimizers, and without one. Inside one, ``clip_value=`` does the same. An element that is inf or nan
+    stays so (PyTorch makes clip_value of inf): the optimizer's step will say so, and skip.
+
+    Raises:
+        ValueError: clip_value is not positive.
+    """
+    check_positive("clip_value", clip_value)
+    for leaf in _with_fresh_gradients(parameters):
+        leaf.grad[...] = clipped(leaf.grad, clip_value)
+
+
+def check_positive(name: str, value: float | None) -> None:
+    """Raise unless it is a positive number, or None."""
+    if value is not None and not value > 0:
+        raise ValueError(f"{name} must be a positive number or None, got {value!r}")
+
+
+def _with_fresh_gradients(parameters: Any) -> list[Any]:
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    leaves = [tensor._leaf for tensor in tensors if tensor.requires_grad and tensor._leaf is not None]
+    return [leaf for leaf in leaves if leaf.state == FRESH]
 
 
 def _root_of_squares(vectors: Sequence[Any]) -> float:

@@ -84,7 +84,7 @@ class GpuStep:
         least = min((segment.steps for segment in live), default=0)
         variants = [self.optimizer.gpu_variant(self.flat, group) for group in self.optimizer.param_groups]
         places = [(segment.start, segment.steps - least) for segment in live]
-        return tuple(places), tuple(variants), self.optimizer.clip_norm
+        return tuple(places), tuple(variants), self.optimizer.clip_norm, self.optimizer.clip_value
 
     def prepare(self, plan: Plan, live: Sequence[Segment]) -> None:
         """Bring to the device what the step of these parameters depends on. The last step is settled."""
@@ -173,8 +173,8 @@ class CapturedStep:
         if self.gpu.key(self.live) != self.plan.key or self._wanted() != self.wanted:
             raise RuntimeError(
                 "since the graph was recorded, other parameters require a gradient, some have taken steps of their "
-                "own, or clip_norm or a setting other than lr, betas, eps and weight_decay was changed: the recorded "
-                "step cannot follow; make a new graph, gd.graph(...)"
+                "own, or clip_norm, clip_value or a setting other than lr, betas, eps and weight_decay was changed: "
+                "the recorded step cannot follow; make a new graph, gd.graph(...)"
             )
         self.gpu.prepare(self.plan, self.live)
 

@@ -9,16 +9,19 @@ parameters that share group and step count: one run, most of the time.
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from ..cuda import capturing
 from ..device import assign, is_on_cuda
 from ..flat import Flat, Segment, is_held, runs
+from ..tape import enable_grad
 from ..tensor import Tensor, check_set_to_none, is_floating
-from .clipping import clip_coefficient, norm_of
+from .clipping import check_positive, clip_coefficient, norm_of
+from .gradients import Noise, check_captured, prepare
 
 LearningRate = Any  # a number, or a function of the step
 
@@ -30,6 +33,9 @@ class Optimizer:
         params: a `Module`; its ``parameters()`` or ``named_parameters()``; any leaf tensors; or a list of groups, dicts
             with ``"params"`` and whatever settings that group has of its own.
         clip_norm: scale the gradient so that its norm over all parameters is at most this; None for no clipping.
+        clip_value: bring each element of the gradient into ±this, before clip_norm; None for no clipping.
+        noise: a function of the step, such as `GradientNoise`: the standard deviation of normal noise that is added to
+            the gradient, before it is clipped.
 
     Attributes:
         param_groups: the groups, dicts with ``"params"`` and their settings, which may be changed between steps.
@@ -42,12 +48,21 @@ class Optimizer:
     #: names of all state vectors that the rule may have, as in PyTorch's state_dict
     state_names: tuple[str, ...] = ()
 
-    def __init__(self, params: Any, defaults: dict[str, Any], clip_norm: float | None):
-        if clip_norm is not None and not clip_norm > 0:
-            raise ValueError(f"clip_norm must be a positive number or None, got {clip_norm!r}")
+    def __init__(
+        self,
+        params: Any,
+        defaults: dict[str, Any],
+        clip_norm: float | None,
+        clip_value: float | None = None,
+        noise: Noise | None = None,
+    ):
+        check_positive("clip_norm", clip_norm)
+        check_positive("clip_value", clip_value)
+        if noise is not None and not callable(noise):
+            raise TypeError(f"noise is a function of the step that gives a standard deviation, got {noise!r}")
         groups = _groups(params)
         self.defaults = defaults
-        self.clip_norm = clip_norm
+        self.clip_norm, self.clip_value, self.noise = clip_norm, clip_value, noise
         self.param_groups = [{**defaults, **group} for group in groups]
         self._has_own_lr = ["lr" in group for group in groups]
         for number, group in enumerate(self.param_groups):
@@ -109,7 +124,7 @@ class Optimizer:
 
     @property
     def grad_norm(self) -> float | None:
-        """The norm of the last step's gradient before clipping; None before the first."""
+        """The norm of the last step's gradient before clip_norm, scaled and clipped by value; None at first."""
         self._settle()
         return self._grad_norm
 
@@ -140,7 +155,7 @@ class Optimizer:
             raise ValueError(f"the learning rate at step {self.t} is {value}: it must be finite and not negative")
         return value
 
-    def step(self) -> bool:
+    def step(self, closure: Callable[[], Any] | None = None, *, grad_scale: float = 1.0) -> Any:
         """Move every parameter that has a fresh gradient, and use the gradients up; False if the step was skipped.
 
         A step whose gradient is not finite is skipped and counted: parameters, state, t and the learning rate stay as
@@ -149,7 +164,20 @@ class Optimizer:
 
         On a GPU the step is only enqueued, and True says no more than that; reading ``t``, ``skipped``,
         ``bad_parameter`` or ``grad_norm`` waits for it.
+
+        Args:
+            closure: called first, with gradients enabled; computes the loss, calls backward and returns the loss, which
+                then is what step returns.
+            grad_scale: the gradient is multiplied by it. Backwards of summed losses, and 1 / (the number of targets
+                that counted) here, make of micro-batches of any sizes the gradient of the one big batch's mean.
         """
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+            self.step(grad_scale=grad_scale)
+            return loss
+        if grad_scale != 1 or self.clip_value is not None or self.noise is not None:
+            self._prepare_gradients(grad_scale)
         if self._is_on_gpu():
             return self._gpu().step()
         lrs = [self.lr_of(group) for group in self.param_groups]
@@ -172,6 +200,25 @@ class Optimizer:
             return False
         self._move(live, lrs, clip_coefficient(self._grad_norm, self.clip_norm))
         return True
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Train further parameters: a group as the constructor takes it. θ, g and state are laid out anew.
+
+        The arrays of parameters, gradients and state are other ones afterwards; their values stay.
+
+        Raises:
+            ValueError, TypeError: as the constructor does; nothing has changed then.
+        """
+        if not isinstance(group, dict):
+            raise TypeError(f"a group is a dict with 'params' and its settings, got a {type(group).__name__}")
+        self._settle()
+        (described,) = _groups([group], sum(len(known["params"]) for known in self.param_groups))
+        merged = {**self.defaults, **described}
+        self._check_known(len(self.param_groups), set(described) - {"params", "names"})
+        self.check(merged)
+        _check_parameters([merged], self.param_groups)
+        self._check_place(merged)
+        self._grow([*self.param_groups, merged], "lr" in group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients: ``.grad`` reads None. Needed only where a gradient is left over that no step used.
@@ -285,6 +332,45 @@ class Optimizer:
             flats.append(flat)
         return flats
 
+    def _prepare_gradients(self, grad_scale: float) -> None:
+        check_captured(grad_scale != 1 or self.noise is not None)
+        for group in self.param_groups if capturing() is None else ():
+            self.lr_of(group)  # an error of a schedule comes before anything is changed
+        sigma = 0.0 if self.noise is None else float(self.noise(self.t))
+        if not 0 <= sigma < math.inf:
+            raise ValueError(f"the noise at step {self.t} is {sigma}: it must be finite and not negative")
+        prepare(self.flats, float(grad_scale), sigma, self.clip_value)
+
+    def _check_place(self, group: dict[str, Any]) -> None:
+        """Raise unless further parameters are where the others are, and can train there."""
+        device = self.flats[0].device
+        for name, tensor in zip(group["names"], group["params"], strict=True):
+            if tensor.device != device:
+                raise ValueError(f"{name} is on {tensor.device}, the optimizer on {device}: model.to({device!r}) first")
+            if is_on_cuda(tensor._array) and tensor.dtype != np.float32:
+                raise TypeError(f"an optimizer on a GPU trains float32 parameters, {name} is {tensor.dtype}")
+
+    def _grow(self, groups: list[dict[str, Any]], own_lr: bool) -> None:
+        """Have these groups, the last of them new; every other parameter keeps its count and its state."""
+        before = {segment.name: (flat, segment) for flat in self.flats for segment in flat.segments}
+        known, self.param_groups = self.param_groups, groups
+        try:
+            flats = self._lay_out()
+        except BaseException:
+            self.param_groups = known
+            raise
+        self._has_own_lr.append(own_lr)
+        self.flats, self._gpu_step = flats, None
+        for flat in self.flats:
+            for segment in flat.segments:
+                if segment.name not in before:
+                    continue
+                old, place = before[segment.name]
+                segment.steps = place.steps
+                flat.add_state(*(vector for vector in old.state if vector not in flat.state))
+                for vector in old.state:
+                    segment.of(flat.state[vector])[...] = place.of(old.state[vector])
+
     def _sharing_lr(self) -> list[dict[str, Any]]:
         """The groups that were not given a learning rate of their own."""
         return [group for group, own in zip(self.param_groups, self._has_own_lr, strict=True) if not own]
@@ -361,6 +447,14 @@ def check_lr(lr: LearningRate) -> None:
         raise ValueError(f"lr must be a number from 0 up, or a function of the step, got {lr!r}")
 
 
+def check_betas(betas: Any) -> None:
+    """Raise unless these are two numbers in [0, 1)."""
+    if len(betas) != 2:
+        raise ValueError(f"betas must be a pair (β₁, β₂), got {betas!r}")
+    check_range("the first of betas", betas[0], 0, 1)
+    check_range("the second of betas", betas[1], 0, 1)
+
+
 def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
     """Raise unless low ≤ value < high."""
     if not low <= value < high:
@@ -368,15 +462,15 @@ def check_range(name: str, value: float, low: float, high: float = math.inf) -> 
         raise ValueError(f"{name} must be {expected}, got {value!r}")
 
 
-def _groups(params: Any) -> list[dict[str, Any]]:
-    """The groups that ``params`` describes, each with lists ``params`` and ``names``."""
+def _groups(params: Any, unnamed: int = 0) -> list[dict[str, Any]]:
+    """The groups that ``params`` describes, each with lists ``params`` and ``names``; nameless ones are numbered."""
     if isinstance(params, Tensor):
         raise TypeError("an optimizer takes several tensors: put the one into a list, [x]")
     if hasattr(params, "named_parameters"):
         params = params.named_parameters()
     entries = list(params)
     described = entries if entries and isinstance(entries[0], dict) else [{"params": entries}]
-    groups, unnamed = [], 0
+    groups = []
     for number, group in enumerate(described):
         if not isinstance(group, dict) or "params" not in group:
             raise TypeError(f"group {number} must be a dict with 'params' and its settings, got {group!r}")
@@ -400,9 +494,11 @@ def _groups(params: Any) -> list[dict[str, Any]]:
     return groups
 
 
-def _check_parameters(groups: Sequence[dict[str, Any]]) -> None:
-    seen: dict[int, str] = {}
-    names: set[str] = set()
+def _check_parameters(groups: Sequence[dict[str, Any]], known: Sequence[dict[str, Any]] = ()) -> None:
+    """Raise unless these parameters can be trained, beside those that the optimizer has already."""
+    pairs = [pair for group in known for pair in zip(group["names"], group["params"], strict=True)]
+    seen = {id(tensor): name for name, tensor in pairs}
+    names = {name for name, _ in pairs}
     for group in groups:
         for name, tensor in zip(group["names"], group["params"], strict=True):
             if not tensor.is_leaf:
@@ -414,7 +510,7 @@ def _check_parameters(groups: Sequence[dict[str, Any]]) -> None:
                 raise TypeError(f"{name} (shape {tensor.shape}) is {tensor.dtype}, but only floats can train")
             if tensor._leaf is None:
                 raise TypeError(f"{name} does not require a gradient: call requires_grad_() on it, or leave it out")
-            if is_held(tensor):
+            if is_held(tensor) and id(tensor) not in seen:
                 raise ValueError(
                     f"{name} is in another optimizer already, and a parameter belongs to one. "
                     "Where the new optimizer is to take its place, let go of the old one first: del opt, or opt = None"

@@ -3,11 +3,12 @@
     g ← grad_scale · grad   (+ weight_decay · θ, coupled only)
     m ← β₁·m + (1 − β₁)·g
     v ← β₂·v + (1 − β₂)·g²
+    v_max ← max(v_max, v), and v_max in the place of v below   (AMSGrad only: Reddi, Kale and Kumar 2018, algorithm 2)
     θ ← θ·(1 − lr·weight_decay)   (decoupled only)
     θ ← θ − lr/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + eps)
 
-ε stands outside the root, as in PyTorch. theta, grad, m and v are vectors of one length and dtype; grad is only read.
-It moves at least 28 bytes a parameter in float32: four reads, three writes.
+ε stands outside the root, as in PyTorch. theta, grad, m and v (and v_max) are vectors of one length and dtype;
+grad is only read. It moves at least 28 bytes a parameter in float32, four reads and three writes; 36 with v_max.
 """
 
 from typing import Any
@@ -28,8 +29,12 @@ def step(
     step: int,
     grad_scale: float = 1.0,
     decoupled: bool = True,
+    v_max: Any = None,
 ) -> None:
-    """Updates theta, m and v in place. ``step`` is t, from 1 up; ``grad_scale`` is the clip factor."""
+    """Updates theta, m and v in place, and v_max where it is given: that is AMSGrad.
+
+    ``step`` is t, from 1 up; ``grad_scale`` is the clip factor, below 0 to climb.
+    """
     select(__name__, theta).step(
         theta,
         grad,
@@ -42,4 +47,5 @@ def step(
         step=step,
         grad_scale=grad_scale,
         decoupled=decoupled,
+        v_max=v_max,
     )

@@ -16,7 +16,7 @@ from ..common.device_arrays import check_flat
 SOURCE = runtime.Source(__file__, "adamw.cu")
 
 
-def step(theta, grad, m, v, *, lr, betas, eps, weight_decay, step, grad_scale=1.0, decoupled=True):
+def step(theta, grad, m, v, *, lr, betas, eps, weight_decay, step, grad_scale=1.0, decoupled=True, v_max=None):
     row = coefficients(
         lr=lr,
         betas=betas,
@@ -27,7 +27,7 @@ def step(theta, grad, m, v, *, lr, betas, eps, weight_decay, step, grad_scale=1.
         decoupled=decoupled,
     )
     uploaded = runtime.device().upload(np.array(row, np.float32))
-    step_flat(theta, grad, m, v, chunks=whole(theta.size), coefficients=uploaded)
+    step_flat(theta, grad, m, v, v_max=v_max, chunks=whole(theta.size), coefficients=uploaded)
 
 
 def coefficients(
@@ -55,6 +55,7 @@ def step_flat(
     m: Any,
     v: Any,
     *,
+    v_max: Any = None,
     chunks: Chunks,
     coefficients: Any,
     clip: Any = None,
@@ -65,6 +66,7 @@ def step_flat(
     """Update the chunks of flat float32 vectors in place.
 
     Args:
+        v_max: for AMSGrad: the largest v so far.
         coefficients: float32 (groups, 10), a row of `coefficients` for each group.
         clip: float32 (1,): the gradient is multiplied by it too.
         ok: int32 (1,); where it holds 0, nothing is written.
@@ -72,7 +74,7 @@ def step_flat(
         rounding: ``(key, call)`` rounds the copy stochastically, with the random bits of call number ``call``, a
             uint64 array (1,) of the device: element e by the lower 16 bits of random element e.
     """
-    check_flat(theta, grad=grad, m=m, v=v, shadow=shadow)
+    check_flat(theta, grad=grad, m=m, v=v, v_max=v_max, shadow=shadow)
     if chunks.count == 0:
         return
     key, call = ((0, 0), None) if rounding is None else rounding
@@ -81,7 +83,7 @@ def step_flat(
         grid=(runtime.blocks(chunks.count, 1, 8),),
         block=(256,),
         arguments=(
-            *(theta, grad, m, v, shadow),
+            *(theta, grad, m, v, v_max, shadow),
             *chunks.arguments,
             *(coefficients, clip, ok, int(rounding is not None), *key, call),
         ),

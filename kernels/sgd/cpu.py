@@ -19,9 +19,11 @@ def step(
     nesterov=False,
     first=False,
     grad_scale=1.0,
+    decoupled=False,
 ):
     shape = theta.shape
     grad, moved = ready(grad, shape, "grad"), target(theta, shape, "theta")
+    coupled, shrunk = (0.0, 1.0 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
     if momentum:
         kept = target(buf, shape, "buf")
         if first:
@@ -30,35 +32,38 @@ def step(
         _step_with_momentum(
             pieces(theta.size),
             *(moved.reshape(-1), grad.reshape(-1), kept.reshape(-1)),
-            *(float(grad_scale), float(weight_decay), float(momentum), float(share), float(lr * own), float(lr * held)),
+            *(float(grad_scale), float(coupled), float(shrunk), float(momentum)),
+            *(float(share), float(lr * own), float(lr * held)),
         )
         finish(kept, buf)
     else:
         _step(
-            pieces(theta.size), moved.reshape(-1), grad.reshape(-1), float(grad_scale), float(weight_decay), float(lr)
+            *(pieces(theta.size), moved.reshape(-1), grad.reshape(-1)),
+            *(float(grad_scale), float(coupled), float(shrunk), float(lr)),
         )
     finish(moved, theta)
 
 
 @parallel
-def _step(t, nt, theta, grad, scale, decay, lr):
+def _step(t, nt, theta, grad, scale, coupled, shrunk, lr):
     lo, hi = split(theta.size, t, nt)
     theta, grad = theta[lo:hi], grad[lo:hi]
-    scale, decay, lr = np.float32(scale), np.float32(decay), np.float32(lr)
+    scale, coupled, shrunk, lr = np.float32(scale), np.float32(coupled), np.float32(shrunk), np.float32(lr)
     zero = np.float32(0)
     for i in range(theta.size):
-        theta[i] -= lr * (scale * grad[i] + (decay * theta[i] if decay != 0 else zero))
+        g = scale * grad[i] + (coupled * theta[i] if coupled != 0 else zero)
+        theta[i] = shrunk * theta[i] - lr * g
 
 
 @parallel
-def _step_with_momentum(t, nt, theta, grad, buf, scale, decay, momentum, share, own, held):
+def _step_with_momentum(t, nt, theta, grad, buf, scale, coupled, shrunk, momentum, share, own, held):
     """``own`` and ``held``: how much of the gradient itself and of the buffer goes into the step, times lr."""
     lo, hi = split(theta.size, t, nt)
     theta, grad, buf = theta[lo:hi], grad[lo:hi], buf[lo:hi]
-    scale, decay, momentum = np.float32(scale), np.float32(decay), np.float32(momentum)
+    scale, coupled, shrunk, momentum = np.float32(scale), np.float32(coupled), np.float32(shrunk), np.float32(momentum)
     share, own, held = np.float32(share), np.float32(own), np.float32(held)
     zero = np.float32(0)
     for i in range(theta.size):
-        g = scale * grad[i] + (decay * theta[i] if decay != 0 else zero)
+        g = scale * grad[i] + (coupled * theta[i] if coupled != 0 else zero)
         buf[i] = momentum * buf[i] + share * g
-        theta[i] -= (own * g if own != 0 else zero) + held * buf[i]
+        theta[i] = shrunk * theta[i] - ((own * g if own != 0 else zero) + held * buf[i])

@@ -26,6 +26,7 @@ def step(
     nesterov=False,
     first=False,
     grad_scale=1.0,
+    decoupled=False,
 ):
     row = coefficients(
         lr=lr,
@@ -35,6 +36,7 @@ def step(
         nesterov=nesterov,
         first=first,
         grad_scale=grad_scale,
+        decoupled=decoupled,
     )
     uploaded = runtime.device().upload(np.array(row, np.float32))
     step_flat(theta, grad, buf if momentum else None, chunks=whole(theta.size), coefficients=uploaded)
@@ -49,9 +51,11 @@ def coefficients(
     nesterov: bool = False,
     first: bool = False,
     grad_scale: float = 1.0,
+    decoupled: bool = False,
 ) -> tuple[float, ...]:
-    """What the kernel reads of a group: seven numbers, from the settings that the contract's `step` takes."""
-    return grad_scale, weight_decay, momentum, 1 - dampening, lr, float(nesterov), float(first)
+    """What the kernel reads of a group: eight numbers, from the settings that the contract's `step` takes."""
+    coupled, decay = (0.0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
+    return grad_scale, coupled, decay, momentum, 1 - dampening, lr, float(nesterov), float(first)
 
 
 def step_flat(
@@ -69,7 +73,7 @@ def step_flat(
 
     Args:
         buf: the momentum, or None where no group has any.
-        coefficients: float32 (groups, 7), a row of `coefficients` for each group.
+        coefficients: float32 (groups, 8), a row of `coefficients` for each group.
         clip: float32 (1,): the gradient is multiplied by it too.
         ok: int32 (1,); where it holds 0, nothing is written.
         shadow: bfloat16, like theta: gets a rounded copy.

@@ -13,9 +13,10 @@ def step(
     nesterov=False,
     first=False,
     grad_scale=1.0,
+    decoupled=False,
 ):
     g = grad * theta.dtype.type(grad_scale)
-    if weight_decay:
+    if weight_decay and not decoupled:
         g += weight_decay * theta
     if momentum:
         if first:
@@ -24,4 +25,6 @@ def step(
             buf *= momentum
             buf += (1 - dampening) * g
         g = g + momentum * buf if nesterov else buf
+    if decoupled:
+        theta *= 1 - lr * weight_decay
     theta -= lr * g

@@ -1,12 +1,12 @@
 // One step of gradient descent with momentum over flat vectors, the clip factor applied and the bf16 copy of θ written
 // in the same pass.
 //
-//     g ← scale·grad + weight_decay·θ        b ← momentum·b + rest·g   (b ← g on a first step)
-//     θ ← θ − lr·(b, or g + momentum·b with Nesterov; g itself without b)        shadow ← bf16(θ)
+//     g ← scale·grad + coupled·θ        b ← momentum·b + rest·g   (b ← g on a first step)
+//     θ ← decay·θ − lr·(b, or g + momentum·b with Nesterov; g itself without b)        shadow ← bf16(θ)
 //
-// The seven coefficients of each group lie in device memory: scale, weight_decay, momentum, rest = 1 − dampening, lr, 1
-// for Nesterov, 1 for a first step. The scale is multiplied by clip[0], which only the device knows. Where ok[0] is 0
-// nothing is written.
+// The eight coefficients of each group lie in device memory: scale, coupled = weight_decay or 0, decay = 1 or, decoupled,
+// 1 − lr·weight_decay, momentum, rest = 1 − dampening, lr, 1 for Nesterov, 1 for a first step. The scale is multiplied by
+// clip[0], which only the device knows. Where ok[0] is 0 nothing is written.
 //
 // Layout: a block of 256 threads takes a chunk of 4096 elements at a time, a thread 4 neighbours (16 bytes of each
 // vector) at a time; blocks stride over the chunks. Vectors that are no multiple of 16 go element by element. Moves at
@@ -19,16 +19,16 @@
 constexpr int THREADS = 256;
 
 struct Rule {
-  float scale, weight_decay, momentum, rest, lr, nesterov, first;
+  float scale, coupled, decay, momentum, rest, lr, nesterov, first;
 };
 
 __device__ __forceinline__ void update(const Rule& r, float& theta, float grad, float& b) {
-  const float g = r.scale * grad + r.weight_decay * theta;
+  const float g = r.scale * grad + r.coupled * theta;
   b = r.first != 0 ? g : r.momentum * b + r.rest * g;
-  theta -= r.lr * (r.nesterov != 0 ? g + r.momentum * b : b);
+  theta = r.decay * theta - r.lr * (r.nesterov != 0 ? g + r.momentum * b : b);
 }
 __device__ __forceinline__ void update(const Rule& r, float& theta, float grad) {
-  theta -= r.lr * (r.scale * grad + r.weight_decay * theta);
+  theta = r.decay * theta - r.lr * (r.scale * grad + r.coupled * theta);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

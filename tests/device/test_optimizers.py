@@ -14,6 +14,10 @@ RULES = {
     "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.1, clip_norm=0.5),
     "nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: optim.Adam(p, lr=1e-2, weight_decay=0.1),
+    "amsgrad": lambda p: optim.AdamW(p, lr=1e-2, amsgrad=True, betas=(0.9, 0.5), clip_value=0.01),
+    "lion": lambda p: optim.Lion(p, lr=1e-3, weight_decay=0.1, clip_norm=0.5),
+    "sgdw": lambda p: optim.SGD(p, lr=0.1, weight_decay=0.1, momentum=0.5, decoupled_weight_decay=True),
+    "climbing": lambda p: optim.Adam(p, lr=1e-2, maximize=True, noise=optim.GradientNoise(0.01)),
     "adamw": lambda p: optim.AdamW(p, lr=optim.warmup_cosine(peak=1e-2, warmup=2, total=8), clip_norm=0.5),
 }
 

@@ -7,6 +7,7 @@ whatever order, by at most k·U·Σ|a·b| (to first order; `gamma` is the exact 
 bound has a small whole number beside U, it is the number of roundings on the way.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -604,6 +605,17 @@ def adamw_inputs() -> Iterator[Arrays]:
             yield {**state, "v": numbers(n, seed=3) ** 2, **numerics, "grad_scale": scale, "decoupled": decoupled}
 
 
+def amsgrad_inputs() -> Iterator[Arrays]:
+    """A largest v that some elements' new v exceeds, and some does not."""
+    for a in adamw_inputs():
+        yield {**a, "v_max": np.float32(0.95) * a["v"] + numbers(len(a["v"]), seed=4) ** 2 * np.float32(0.1)}
+
+
+def adamw_call(function: Any, a: Arrays) -> Arrays:
+    function(**a)
+    return {name: a[name] for name in ("theta", "m", "v", "v_max") if a.get(name) is not None}
+
+
 def adamw_bound(a: Arrays, out: Arrays) -> Arrays:
     (beta1, beta2), theta = a["betas"], np.abs(a["before_theta"])
     g = np.abs(a["grad"]) * a["grad_scale"] + (0 if a["decoupled"] else a["weight_decay"] * theta)
@@ -618,7 +630,17 @@ def adamw_bound(a: Arrays, out: Arrays) -> Arrays:
     return {"m": m, "v": v, "theta": moved + U * (3 * theta + np.abs(out["theta"]))}
 
 
-CHECKS["adamw.step"] = Check(adamw_inputs, in_place("theta", "m", "v"), adamw_bound)
+def amsgrad_bound(a: Arrays, out: Arrays) -> Arrays:
+    """As without; the root is of the larger, which rounds nothing, and may be off by as much as v."""
+    largest = adamw_bound(a, {**out, "v": out["v_max"]})
+    return {**largest, "v_max": largest["v"]}
+
+
+CHECKS["adamw.step"] = Check(
+    lambda: itertools.chain(adamw_inputs(), amsgrad_inputs()),
+    adamw_call,
+    lambda a, out: adamw_bound(a, out) if a.get("v_max") is None else amsgrad_bound(a, out),
+)
 
 
 def sgd_inputs() -> Iterator[Arrays]:
@@ -634,7 +656,9 @@ def sgd_inputs() -> Iterator[Arrays]:
                     "buf": numbers(n, seed=2) if momentum else None,
                 }
                 rule = {"momentum": momentum, "dampening": dampening, "nesterov": nesterov, "first": first}
-                yield {**state, **rule, "lr": 1e-2, "weight_decay": decay, "grad_scale": scale}
+                for decoupled in (False, True)[: 1 + bool(decay)]:
+                    settings = {"lr": 1e-2, "weight_decay": decay, "decoupled": decoupled, "grad_scale": scale}
+                    yield {**copied(state), **rule, **settings}
 
 
 def sgd_call(function: Any, a: Arrays) -> Arrays:
@@ -651,6 +675,33 @@ def sgd_bound(a: Arrays, out: Arrays) -> Arrays:
     return {"buf": kept, "theta": a["lr"] * kept + U * (step + np.abs(out["theta"]) + theta)}
 
 
+def lion_inputs() -> Iterator[Arrays]:
+    """Momenta of 2 and gradients round ±40: the sign of their mean is the gradient's or, scaled, the momentum's."""
+    for n in VECTORS:
+        for decay, scale in ((0.0, 1.0), (0.1, -0.25)):
+            grad = np.float32(40) * np.where(numbers(n, seed=1) > 0, np.float32(1), np.float32(-1))
+            grad += np.sin(numbers(n, seed=3))
+            m = np.float32(2) * np.where(numbers(n, seed=2) > 0, np.float32(1), np.float32(-1))
+            state = {"theta": numbers(n), "grad": grad, "m": m}
+            yield {**state, "lr": 1e-2, "betas": (0.9, 0.99), "weight_decay": decay, "grad_scale": scale}
+
+
+CHECKS["lion.step"] = Check(
+    lion_inputs,
+    in_place("theta", "m"),
+    lambda a, out: {
+        "theta": U * (4 * np.abs(a["before_theta"]) + 3 * a["lr"]),
+        "m": U * (3 * np.abs(a["before_m"]) + 7 * np.abs(a["grad"])),
+    },
+)
+CHECKS["moving_average.update"] = Check(
+    lambda: ({"average": numbers(n), "x": numbers(n, seed=1), "decay": d} for n in VECTORS for d in (0.0, 0.875, 1.0)),
+    in_place("average"),
+    # the share, the difference and the product, then the sum
+    lambda a, out: {
+        "average": U * (5 * (1 - a["decay"]) * (np.abs(a["before_average"]) + np.abs(a["x"])) + np.abs(out["average"]))
+    },
+)
 CHECKS["sgd.step"] = Check(sgd_inputs, sgd_call, sgd_bound)
 CHECKS["global_norm.sum_of_squares"] = Check(
     lambda: ({"g": numbers(n)} for n in VECTORS),

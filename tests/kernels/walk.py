@@ -13,7 +13,7 @@ ROOT = Path(gdengine.kernels.__file__).parent
 OPERATIONS = sorted(path.parent.name for path in ROOT.glob("*/cpu.py"))
 
 # The arguments that functions write into.
-WRITTEN = {"out", "dx", "dw", "db", "dq", "dk", "dv", "theta", "m", "buf"}
+WRITTEN = {"out", "dx", "dw", "db", "dq", "dk", "dv", "theta", "m", "v_max", "buf", "average"}
 
 
 def module(operation, kind=""):

@@ -16,12 +16,15 @@ SGD = {
     "nesterov": {"momentum": 0.9, "nesterov": True},
     "nesterov-decay": {"momentum": 0.7, "nesterov": True, "weight_decay": 0.05},
     "dampening-decay": {"momentum": 0.5, "dampening": 0.5, "weight_decay": 0.05},
+    "maximize": {"momentum": 0.5, "weight_decay": 0.05, "maximize": True},
 }
 ADAM = {
     "default": {},
     "decay": {"weight_decay": 0.1},
     "betas": {"betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.01},
     "no-memory": {"betas": (0.0, 0.0), "eps": 1e-3},
+    "amsgrad": {"amsgrad": True, "betas": (0.9, 0.5), "weight_decay": 0.1},
+    "maximize": {"maximize": True, "weight_decay": 0.1},
 }
 RULES = [
     *(pytest.param("SGD", {"lr": 0.05, **settings}, id=f"sgd-{name}") for name, settings in SGD.items()),

@@ -59,6 +59,7 @@ def test_groups_with_their_own_settings():
     assert names(opt) == [["base.weight", "base.bias"], ["param.0"]]
     own = [{k: v for k, v in group.items() if k not in ("params", "names")} for group in opt.param_groups]
     common = {"dampening": 0.0, "weight_decay": 0.01, "nesterov": False}
+    common |= {"decoupled_weight_decay": False, "maximize": False}
     assert own == [{"lr": 0.5, "momentum": 0.0, **common}, {"lr": 0.1, "momentum": 0.9, **common}]
     assert groups[1] == {"params": net.head.weight, "momentum": 0.9}  # what was passed in is not written to
 
@@ -214,5 +215,5 @@ def test_a_refusal_late_in_the_list_leaves_the_earlier_ones_alone():
 
 
 def test_a_keyword_that_the_rule_does_not_know():
-    with pytest.raises(TypeError, match="amsgrad"):
-        optim.Adam([leaf(2)], lr=0.1, amsgrad=True)
+    with pytest.raises(TypeError, match="nesterov"):
+        optim.Adam([leaf(2)], lr=0.1, nesterov=True)

@@ -17,6 +17,28 @@ def sgd(theta, g, state, t, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0
     return theta - lr * (g + momentum * b if nesterov else b)
 
 
+def sgdw(theta, g, state, t, *, lr, weight_decay, decoupled_weight_decay, **settings):
+    return sgd(theta * 1, g, state, t, lr=lr, **settings) - lr * weight_decay * theta
+
+
+def climbing_adam(theta, g, state, t, *, maximize, **settings):
+    return adam(theta, -g, state, t, **settings)
+
+
+def lion(theta, g, state, t, *, lr, betas=(0.9, 0.99), weight_decay=0.0):
+    m = state.get("m", np.zeros_like(theta))
+    state["m"] = betas[1] * m + (1 - betas[1]) * g
+    return theta - lr * (np.sign(betas[0] * m + (1 - betas[0]) * g) + weight_decay * theta)
+
+
+def amsgrad(theta, g, state, t, *, lr, amsgrad, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+    state["m"] = betas[0] * state.get("m", 0) + (1 - betas[0]) * g
+    state["v"] = betas[1] * state.get("v", 0) + (1 - betas[1]) * g**2
+    state["most"] = np.maximum(state.get("most", 0), state["v"])
+    step = state["m"] / (1 - betas[0] ** t) / (np.sqrt(state["most"] / (1 - betas[1] ** t)) + eps)
+    return theta * (1 - lr * weight_decay) - lr * step
+
+
 def adam(theta, g, state, t, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
     return _adam(theta, g + weight_decay * theta, state, t, lr, betas, eps)
 
@@ -36,7 +58,12 @@ CASES = [
     pytest.param(optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.2}, id="sgd-decay"),
     pytest.param(optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "dampening": 0.2}, id="sgd-dampening"),
     pytest.param(optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "nesterov": True}, id="sgd-nesterov"),
+    pytest.param(optim.SGD, sgdw, {"lr": 0.1, "weight_decay": 0.2, "decoupled_weight_decay": True}, id="sgdw"),
     pytest.param(optim.Adam, adam, {"lr": 0.1}, id="adam"),
+    pytest.param(optim.Adam, climbing_adam, {"lr": 0.1, "weight_decay": 0.2, "maximize": True}, id="adam-maximize"),
+    pytest.param(optim.Lion, lion, {"lr": 0.1}, id="lion"),
+    pytest.param(optim.Lion, lion, {"lr": 0.1, "weight_decay": 0.2, "betas": (0.5, 0.7)}, id="lion-decay"),
+    pytest.param(optim.AdamW, amsgrad, {"lr": 0.1, "amsgrad": True, "betas": (0.5, 0.7)}, id="amsgrad"),
     pytest.param(optim.Adam, adam, {"lr": 0.1, "weight_decay": 0.2, "betas": (0.5, 0.7), "eps": 0.1}, id="adam-decay"),
     pytest.param(optim.AdamW, adamw, {"lr": 0.1}, id="adamw"),
     pytest.param(optim.AdamW, adamw, {"lr": 0.1, "weight_decay": 0.2, "eps": 0.1}, id="adamw-decay"),
@@ -107,6 +134,8 @@ def test_a_scalar_and_a_single_element():
         (optim.Adam, {"eps": -1e-8}, "eps must be above 0"),
         (optim.Adam, {"eps": 0.0}, "eps must be above 0"),
         (optim.AdamW, {"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        (optim.Lion, {"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        (optim.Lion, {"betas": (0.9, 1.0)}, "second of betas must be in"),
     ],
 )
 def test_settings_out_of_range(rule, settings, says):
@@ -137,7 +166,9 @@ def test_the_settings_that_print():
     opt = optim.SGD([{"params": w}, {"params": b, "lr": optim.constant(0.2)}], lr=0.1, momentum=0.9, clip_norm=1.0)
     assert repr(opt) == (
         "SGD(clip_norm=1.0\n"
-        "  group 0: 1 parameters, lr=0.1, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False\n"
-        "  group 1: 1 parameters, lr=Constant(lr=0.2), momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False\n"
+        "  group 0: 1 parameters, lr=0.1, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False, "
+        "decoupled_weight_decay=False, maximize=False\n"
+        "  group 1: 1 parameters, lr=Constant(lr=0.2), momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False, "
+        "decoupled_weight_decay=False, maximize=False\n"
         ")"
     )

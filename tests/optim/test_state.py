@@ -104,6 +104,8 @@ def test_what_the_state_holds():
             "betas": (0.8, 0.9),
             "eps": 1e-8,
             "weight_decay": 0.01,
+            "amsgrad": False,
+            "maximize": False,
             "params": [name for name, _ in net.named_parameters()],
         }
     ]

@@ -22,8 +22,8 @@ def _state(size: int) -> list[np.ndarray]:
     return [theta, grad, 0.1 * m, 0.01 * np.abs(normal(size, seed=3))]
 
 
-def _exact(state: list[np.ndarray], **settings: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """What the reference makes of theta, m and v in float64, and by how much float32 may be off."""
+def _exact(state: list[np.ndarray], v_max: Any = None, **settings: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What the reference makes of theta, m and v (and v_max, in place) in float64, and how far float32 may be off."""
     theta, grad, m, v = map(wide, state)
     before = np.abs(theta)
     beta1, beta2 = settings["betas"]
@@ -33,11 +33,12 @@ def _exact(state: list[np.ndarray], **settings: Any) -> tuple[list[np.ndarray], 
     e_g = 4 * U * g
     e_m = 4 * U * np.abs(beta1 * m) + (1 - beta1) * (e_g + 4 * U * g)
     e_v = 4 * U * beta2 * v + (1 - beta2) * (2 * g * e_g + 6 * U * g * g)
-    reference.step(theta, grad, m, v, **settings)
+    reference.step(theta, grad, m, v, v_max=v_max, **settings)
     rate = lr / (1 - beta1**step)
-    root = np.sqrt(v) / np.sqrt(1 - beta2**step)
+    largest = v if v_max is None else v_max
+    root = np.sqrt(largest) / np.sqrt(1 - beta2**step)
     below = root + settings["eps"]
-    e_below = root * (0.5 * e_v / np.maximum(v, 1e-30) + 4 * U) + 2 * U * below
+    e_below = root * (0.5 * e_v / np.maximum(largest, 1e-30) + 4 * U) + 2 * U * below
     e_update = rate * (e_m / below + np.abs(m) / below * (e_below / below + 6 * U))
     return [theta, m, v], [4 * U * before + e_update + U * np.abs(theta), e_m, e_v]
 
@@ -56,6 +57,25 @@ def step() -> None:
             expected = _exact(state, **settings)
             cuda.step(*state, **settings)
             _check(state, expected, f"{size} {extra}")
+
+
+@case
+def amsgrad() -> None:
+    """The largest v is kept, and its root taken: it is off by as much as v may be. Through parts, with gaps, too."""
+    for size, wrap in ((1030, np.copy), (4096 + 5, np.copy), (103, unaligned)):
+        state = [wrap(vector) for vector in _state(size)]
+        v_max = wrap(0.01 * np.abs(normal(size, seed=4)))
+        most, settings = wide(v_max), {**SETTINGS, "step": 7, "grad_scale": 0.25}
+        expected = _exact(state, v_max=most, **settings)
+        cuda.step(*state, v_max=v_max, **settings)
+        _check(state, expected, f"{size}")
+        assert_within(v_max, most, expected[1][2], f"{size}: v_max")
+        assert 0 < (v_max > state[3]).sum() < size
+    before = wrap(0.01 * np.abs(normal(size, seed=4)))
+    v_max, rows = before.copy(), np.array([cuda.coefficients(**settings)], np.float32)
+    cuda.step_flat(*state, v_max=v_max, chunks=parts(size, [(4, 9, 0), (64, 90, 0)]), coefficients=rows)
+    inside = np.isin(np.arange(size), [*range(4, 9), *range(64, 90)])
+    np.testing.assert_array_equal(v_max, np.where(inside, np.maximum(before, state[3]), before))
 
 
 @case

@@ -13,7 +13,9 @@ VARIANTS: tuple[dict[str, Any], ...] = (
     {"lr": 0.1},
     {"lr": 0.1, "weight_decay": 0.3, "grad_scale": 0.5},
     {"lr": 0.1, "momentum": 0.9, "dampening": 0.25, "weight_decay": 0.3},
+    {"lr": 0.1, "weight_decay": 0.3, "decoupled": True},
     {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+    {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3, "decoupled": True},
     {"lr": 0.1, "momentum": 0.9, "first": True, "weight_decay": 0.1},
 )
 

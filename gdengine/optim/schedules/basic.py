@@ -1,14 +1,4 @@
-"""Learning rates as functions of the step: ``schedule(t)`` for t = 0, 1, 2, …, the number of updates already taken.
-
-    lr
-     peak ┤   ╭──╮
-          │  ╱    ╲          warm-up, then decay
-    floor ┤ ╱      ╲____
-          └──────────────→ t
-            warmup    total
-
-A schedule is plain data: it prints as what it is, compares by value and holds no position of its own.
-"""
+"""Constant, linear, half a cosine; and a warm-up before any schedule."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +14,7 @@ class Constant:
     lr: float
 
     def __post_init__(self) -> None:
-        _check_rate("lr", self.lr)
+        check_rate("lr", self.lr)
 
     def __call__(self, t: int) -> float:
         return self.lr
@@ -39,9 +29,9 @@ class Linear:
     total: int
 
     def __post_init__(self) -> None:
-        _check_rate("start", self.start)
-        _check_rate("stop", self.stop)
-        _check_steps("total", self.total, 1)
+        check_rate("start", self.start)
+        check_rate("stop", self.stop)
+        check_steps("total", self.total, 1)
 
     def __call__(self, t: int) -> float:
         return self.stop if t >= self.total else self.start + (self.stop - self.start) * t / self.total
@@ -59,9 +49,9 @@ class Cosine:
     floor: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_rate("peak", self.peak)
-        _check_rate("floor", self.floor)
-        _check_steps("total", self.total, 1)
+        check_rate("peak", self.peak)
+        check_rate("floor", self.floor)
+        check_steps("total", self.total, 1)
 
     def __call__(self, t: int) -> float:
         return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * min(t, self.total) / self.total)) / 2
@@ -79,7 +69,7 @@ class Warmup:
     after: Schedule
 
     def __post_init__(self) -> None:
-        _check_steps("steps", self.steps, 0)
+        check_steps("steps", self.steps, 0)
         if not callable(self.after):
             raise TypeError(f"a warm-up goes before a schedule, got {self.after!r}: write warmup(steps, constant(lr))")
 
@@ -119,17 +109,19 @@ def warmup_linear(peak: float, warmup: int, total: int, floor: float = 0.0) -> W
     return Warmup(warmup, Linear(peak, floor, total - warmup))
 
 
-def _check_rate(name: str, value: float) -> None:
+def check_rate(name: str, value: float) -> None:
+    """Raise unless ``value`` is a finite number that is not negative."""
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a finite learning rate from 0 up, got {value!r}")
 
 
-def _check_steps(name: str, value: int, least: int) -> None:
+def check_steps(name: str, value: int, least: int) -> None:
+    """Raise unless ``value`` is a whole number from ``least`` up."""
     if int(value) != value or value < least:
         raise ValueError(f"{name} must be a whole number of steps, at least {least}, got {value!r}")
 
 
 def _check_warmup(warmup: int, total: int) -> None:
-    _check_steps("warmup", warmup, 0)
+    check_steps("warmup", warmup, 0)
     if total <= warmup:
         raise ValueError(f"total counts the warm-up's steps too: it must exceed warmup={warmup}, got {total}")
