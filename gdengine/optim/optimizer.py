@@ -17,6 +17,7 @@ import numpy as np
 
 from ..device import assign, is_on_cuda
 from ..flat import Flat, Segment, is_held, runs
+from ..tape import mode
 from ..tensor import Tensor, check_set_to_none, is_floating
 from .clipping import clip_coefficient, norm_of
 
@@ -150,6 +151,13 @@ class Optimizer:
         On a GPU the step is only enqueued, and True says no more than that; reading ``t``, ``skipped``,
         ``bad_parameter`` or ``grad_norm`` waits for it.
         """
+        if mode.profile is None:
+            return self._step()
+        with mode.profile.update(self):
+            return self._step()
+
+    def _step(self) -> bool:
+        """`step`, called by it alone: warnings point at who called that."""
         if self._is_on_gpu():
             return self._gpu().step()
         lrs = [self.lr_of(group) for group in self.param_groups]
@@ -157,7 +165,7 @@ class Optimizer:
         for flat in self.flats:
             flat.consume()
         if not any(live):
-            warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=2)
+            warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=3)
             return False
         self._grad_norm = norm_of(
             [
