@@ -1,12 +1,12 @@
 """What is told of a result (see `parts.Run`): tables, and whether the targets are met. It reads plain data only."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import growth, machine
 from .statistics import Spread
-from .tables import Table, percent, rate, seconds, times
+from .tables import Table, faster, percent, rate, seconds, times
 
 Result = Mapping[str, Any]
 CaseResult = Mapping[str, Any]
@@ -114,7 +114,7 @@ def fastest_peer(case: CaseResult) -> tuple[float | None, str]:
     found = None if own is None or peer is None else ratio(case, own[0], peer[0])
     if found is None or peer is None:
         return None, ""
-    return 1 / found.median, f"{1 / found.median:.2f} ({1 / found.high:.2f}–{1 / found.low:.2f}) {peer[0]}"
+    return 1 / found.median, f"{faster(found)} {peer[0]}"
 
 
 def _cases(result: Result) -> Iterator[CaseResult]:
@@ -259,33 +259,37 @@ FIRST_STEP_S = {True: 20.0, False: 1.5}  # cold, warm
 
 def cpu_targets(result: Result) -> list[Target]:
     """Those set for two cores."""
-    cases = list(_cases(result))
-    found = []
-    for short, bound in STEP_BOUNDS.items():
-        case = next((case for case in cases if case["task"] == "train" and case["case"].startswith(f"{short}:")), None)
-        value, shown = (None, "") if case is None else fastest_peer(case)
-        peers = 0 if case is None else sum(not o["ours"] and "median_s" in o for o in case["contenders"].values())
-        text = f"a step of {short} is at least {bound} times as fast as the fastest peer's"
-        found.append(Target(text, value, bound, f"of {peers} peers", shown))
-    large = next((case for case in cases if case["facts"].get("parameters", 0) > 1e8), None)
-    found.append(_over_torch(large, "an update of 124 million parameters", UPDATE_BOUND))
-    started = result["parts"].get("start", {"cases": []})["cases"]
-    found.append(_over_torch(next((c for c in started if c["task"] == "imported"), None), "the import", IMPORT_BOUND))
-    for cold, bound_s in FIRST_STEP_S.items():
-        case = next((c for c in started if c["facts"].get("cold") is cold), None)
-        text = f"the default job's first step is there within {bound_s:g} s with a {'cold' if cold else 'warm'} cache"
-        own = None if case is None else best(case, ours=True)
-        found.append(
-            Target(text, None, 1.0) if own is None else Target(text, bound_s / own[1], 1.0, shown=seconds(own[1]))
-        )
-    return found
+
+    def first(test: Callable[[CaseResult], bool]) -> CaseResult | None:
+        return next((case for case in _cases(result) if test(case)), None)
+
+    return [
+        *(_over_all(first(lambda c, s=short: c["case"].startswith(f"{s}:")), short) for short in STEP_BOUNDS),
+        _over_torch(
+            first(lambda c: c["facts"].get("parameters", 0) > 1e8), "an update of 124 million parameters", UPDATE_BOUND
+        ),
+        _over_torch(first(lambda c: c["task"] == "imported"), "the import", IMPORT_BOUND),
+        *(_within(first(lambda c, cold=cold: c["facts"].get("cold") is cold), cold) for cold in FIRST_STEP_S),
+    ]
+
+
+def _over_all(case: CaseResult | None, short: str) -> Target:
+    value, shown = (None, "") if case is None else fastest_peer(case)
+    peers = 0 if case is None else sum(not o["ours"] and "median_s" in o for o in case["contenders"].values())
+    text = f"a step of {short} is at least {STEP_BOUNDS[short]} times as fast as the fastest peer's"
+    return Target(text, value, STEP_BOUNDS[short], f"of {peers} peers", shown)
 
 
 def _over_torch(case: CaseResult | None, what: str, bound: float) -> Target:
-    spread = None if case is None else ratio(case, "gdengine", "PyTorch")
-    value = None if spread is None else 1 / spread.median
-    shown = "" if spread is None else f"{1 / spread.median:.2f} ({1 / spread.high:.2f}–{1 / spread.low:.2f})"
-    return Target(f"{what} is at least {bound:g} times as fast as PyTorch's", value, bound, shown=shown)
+    found = None if case is None else ratio(case, "gdengine", "PyTorch")
+    text = f"{what} is at least {bound:g} times as fast as PyTorch's"
+    return Target(text, None, bound) if found is None else Target(text, 1 / found.median, bound, "", faster(found))
+
+
+def _within(case: CaseResult | None, cold: bool) -> Target:
+    own, bound_s = None if case is None else best(case, ours=True), FIRST_STEP_S[cold]
+    text = f"the default job's first step is there within {bound_s:g} s with a {'cold' if cold else 'warm'} cache"
+    return Target(text, None, 1.0) if own is None else Target(text, bound_s / own[1], 1.0, "", seconds(own[1]))
 
 
 def targets(result: Result) -> list[Target]:

@@ -48,6 +48,11 @@ def times(value: Spread) -> str:
     return f"{value.median:.2f} ({value.low:.2f}–{value.high:.2f})"
 
 
+def faster(value: Spread) -> str:
+    """A ratio of times, ours over theirs, as how many times as fast we are."""
+    return times(Spread(1 / value.median, 1 / value.high, 1 / value.low))
+
+
 def percent(share: float) -> str:
     """12 %."""
     return f"{100 * share:.0f} %"
