@@ -22,7 +22,7 @@ NOTES = {
         "contenders take turns within seconds, and ratios are taken within a round; rounds in which others took cores "
         "away do not count where there are three without; how much ran beside stands under machine.meanwhile",
         "floors: operations at the rate of the fastest float32 product measured, bytes at the bandwidth of the fastest "
-        "copy, which is memory's: what lies in a cache can be faster",
+        "copy or scaling in place, which is memory's: what lies in a cache can be faster",
     ],
     "gpu": [
         "steps and launches are timed by the clock, launches included; all else by CUDA events, before each call twice "

@@ -93,6 +93,13 @@ def copy(size: int) -> Case:
     return Case(f"copy {size / 2**20:.0f} MiB", "copy", {"size": size}, bytes=2.0 * size, facts={"ceiling": "copy"})
 
 
+def scale(size: int) -> Case:
+    """The bandwidth again, of what is written where it was read: a copy's target may have to be read before it is
+    written, by a CPU that fetches whole cache lines."""
+    name = f"scale {size / 2**20:.0f} MiB in place"
+    return Case(name, "scale", {"size": size}, bytes=2.0 * size, facts={"ceiling": "copy"})
+
+
 def matmul(dtype: str, size: int) -> Case:
     """The rate of matrix products that is to be had, by the vendor's library."""
     moved = 3.0 * size * size * SIZES[dtype]

@@ -103,8 +103,8 @@ def small_parts(threads: int) -> list[Part]:
 
 
 def ceilings(copied: int, square: int) -> list[cases.Case]:
-    """The bandwidth of a copy that no cache holds, and the rate of matrix products."""
-    return [cases.copy(copied), cases.matmul("float32", square)]
+    """The bandwidth for what no cache holds, and the rate of matrix products."""
+    return [cases.copy(copied), cases.scale(copied), cases.matmul("float32", square)]
 
 
 def steps(loads: Mapping[str, workloads.Workload]) -> list[cases.Case]:

@@ -58,7 +58,8 @@ def _ratios(axes: Any, bars: Sequence[tuple[str, float, float, float]]) -> None:
     axes.set_yticks(at, [bar[0] for bar in bars], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel(
-        "their time in units of gdengine's, median and quartiles over the rounds; right of 1 ours is faster"
+        "their time in units of gdengine's, median and quartiles over the rounds; right of 1 ours is faster",
+        fontsize=8,
     )
 
 

@@ -36,6 +36,11 @@ class PlainNumpy:
         target = np.empty_like(source)
         return Call(lambda number: np.copyto(target, source))
 
+    def scale(self, size: int) -> Call:
+        """Read and written where it is, by one thread."""
+        x = np.full(size // 4, 1.5, np.float32)
+        return Call(lambda number: np.multiply(x, np.float32(1), out=x))
+
     def matmul(self, dtype: str, size: int) -> Call:
         """A square product of random numbers."""
         if dtype != "float32":

@@ -126,6 +126,11 @@ class PyTorch:
         target = torch.empty_like(source)
         return Call(lambda number: target.copy_(source))
 
+    def scale(self, size: int) -> Call:
+        """Read and written where it is."""
+        x = self.torch.full((size // 4,), 1.5, device=self.device)
+        return Call(lambda number: x.mul_(1.0))
+
     def matmul(self, dtype: str, size: int) -> Call:
         """A square product of random numbers by cuBLAS, or what the CPU's wheel brings."""
         torch = self.torch
