@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,11 +15,14 @@ from .process import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 KINDS = {"cpu": cpu, "gpu": gpu}
+SECONDS = {"cpu": 680.0, "gpu": 420.0}
 NOTES = {
     "cpu": [
         "times are from call to return; arrays are what the call before left in the caches",
         "contenders take turns within seconds, and ratios are taken within a round; rounds in which others took cores "
         "away do not count where there are three without; how much ran beside stands under machine.meanwhile",
+        "floors: operations at the rate of the fastest float32 product measured, bytes at the bandwidth of the fastest "
+        "copy or scaling in place, which is memory's: what lies in a cache can be faster",
     ],
     "gpu": [
         "steps and launches are timed by the clock, launches included; all else by CUDA events, before each call twice "
@@ -39,8 +44,10 @@ def command(kind: str) -> None:
     names = [part.name for part in KINDS[kind].parts(1)]
 
     @main.command(kind, help=f"Parts, in the order in which they run: {', '.join(names)}.")
-    @click.option("--only", help="the parts to run, separated by commas  [all]")
-    @click.option("--seconds", type=click.FloatRange(1), default=420.0, show_default=True, help="for all of it, about")
+    @click.option("--only", help="the parts to run (or single cases: W1), separated by commas  [all]")
+    @click.option(
+        "--seconds", type=click.FloatRange(1), default=SECONDS[kind], show_default=True, help="for all of it, about"
+    )
     @click.option("--threads", type=click.IntRange(1), help="of each contender on the CPU  [the cores there are]")
     @click.option("--out", type=click.Path(path_type=Path), help="the result, JSON  [benchmarks/results/…]")
     @click.option("--check", is_flag=True, help="only whether everything works: tiny sizes, one round, nothing kept")
@@ -79,14 +86,25 @@ def show(file: Path, picture: Path | None) -> None:
 
 
 def chosen(parts: list[Part], only: str | None) -> list[Part]:
-    """Those that were asked for, in the order in which they run."""
+    """Those that were asked for, whole or by the short names of their cases, and what they need; in order."""
     if only is None:
         return parts
-    names = [name.strip() for name in only.split(",")]
-    known = [part.name for part in parts]
-    if unknown := [name for name in names if name not in known]:
+    names = {name.strip() for name in only.split(",")}
+    known = [part.name for part in parts] + [case.short for part in parts for case in part.cases if case.short]
+    if unknown := sorted(names - set(known)):
         raise click.UsageError(f"--only {unknown[0]}: there is no such part; there are {', '.join(known)}")
-    return [part for part in parts if part.name in names]
+    found = {part.name: _among(part, names) for part in parts}
+    needed = {name for part in found.values() if part.cases for name in part.needs}
+    return [part if part.name in needed else found[part.name] for part in parts if _wanted(part, found, needed)]
+
+
+def _among(part: Part, names: set[str]) -> Part:
+    """The part with the cases that were asked for."""
+    return part if part.name in names else replace(part, cases=[c for c in part.cases if c.short in names])
+
+
+def _wanted(part: Part, found: Mapping[str, Part], needed: set[str]) -> bool:
+    return part.name in needed or bool(found[part.name].cases)
 
 
 def faults(result: report.Result) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .agreement import LOSS_BOUND, LOSS_BOUND_BF16
-from .workloads import GPT
+from .workloads import GPT, Workload
 
 SIZES = {"float32": 4, "tf32": 4, "bfloat16": 2}
 
@@ -27,7 +27,7 @@ class Case:
         loss_steps: losses are compared over so many first steps; 0: it trains nothing.
         tolerance: how far losses may lie apart, or samples of the results, in units of their root mean square; None
             where they are not compared.
-        clock: ``"queued"`` or ``"stream"``, see `timing`.
+        clock: ``"queued"``, ``"stream"`` or ``"told"``, see `timing`.
         only: the contenders that do it; None for all of the part.
         facts: what tables want to know of it.
     """
@@ -48,8 +48,18 @@ class Case:
         """Whether a call goes on from what the one before left."""
         return self.task in ("train", "update")
 
+    @property
+    def fresh(self) -> bool:
+        """Whether each call is a process of its own, which nothing need be warmed up for."""
+        return self.clock == "told"
 
-def train(name: str, workload: GPT, dtype: str, loss_steps: int = 8) -> Case:
+    @property
+    def short(self) -> str:
+        """What can be chosen with ``--only``: of "W1: …" the W1; empty where there is no such name."""
+        return self.name.split(":")[0] if ":" in self.name else ""
+
+
+def train(name: str, workload: Workload, dtype: str, loss_steps: int = 8) -> Case:
     """A training step: forward, cross-entropy, backward, clipping, AdamW."""
     return Case(
         name,
@@ -83,6 +93,13 @@ def copy(size: int) -> Case:
     return Case(f"copy {size / 2**20:.0f} MiB", "copy", {"size": size}, bytes=2.0 * size, facts={"ceiling": "copy"})
 
 
+def scale(size: int) -> Case:
+    """The bandwidth again, of what is written where it was read: a copy's target may have to be read before it is
+    written, by a CPU that fetches whole cache lines."""
+    name = f"scale {size / 2**20:.0f} MiB in place"
+    return Case(name, "scale", {"size": size}, bytes=2.0 * size, facts={"ceiling": "copy"})
+
+
 def matmul(dtype: str, size: int) -> Case:
     """The rate of matrix products that is to be had, by the vendor's library."""
     moved = 3.0 * size * size * SIZES[dtype]
@@ -94,6 +111,24 @@ def launch(kind: str, only: tuple[str, ...]) -> Case:
     """A hundred launches of a kernel with next to nothing to do: what each costs the CPU."""
     title = {"kernel": "a kernel is launched", "operation": "gelu of 256 elements is asked for"}[kind]
     return Case(title, "launch", {"kind": kind}, clock="stream", only=only, facts={"calls": 100})
+
+
+def imported() -> Case:
+    """A process of its own imports the library, and says how long that took."""
+    return Case("import", "imported", {}, clock="told")
+
+
+def first_step(cold: bool, settings: Mapping[str, Any], environment: Mapping[str, str]) -> Case:
+    """A process of its own begins ``gdengine train``: from its start to the end of the first step."""
+    title = f"first step of the default job, {'cold' if cold else 'warm'} cache"
+    arguments = {"cold": cold, "settings": settings, "environment": environment}
+    return Case(title, "first_step", arguments, clock="told", facts={"cold": cold})
+
+
+def fresh_steps(name: str, workload: Workload) -> Case:
+    """A process of its own takes three training steps: from its start to their end; and what memory that took."""
+    arguments = {"workload": asdict(workload)}
+    return Case(f"process of 3 steps, {name}", "fresh_steps", arguments, clock="told", facts={"peak of": name})
 
 
 def kernel(

@@ -46,6 +46,7 @@ class Part:
 
     Attributes:
         share: of the time, in proportion to the other parts'.
+        needs: parts that are run along with it, since its floors are measured there.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Part:
     cases: Sequence[Case]
     share: float
     plan: Plan = field(default_factory=Plan)
+    needs: tuple[str, ...] = ()
 
 
 @dataclass
@@ -180,8 +182,8 @@ class Hall:
 
 def environment(threads: int) -> dict[str, str]:
     """The same number of threads for whichever pool a contender uses."""
-    count = str(threads)
-    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), count)
+    pools = ("OMP", "MKL", "OPENBLAS", "NUMBA", "GDENGINE")
+    return {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
 
 
 def finite(value: Any) -> Any:
@@ -195,10 +197,10 @@ def finite(value: Any) -> Any:
 
 def _ready(case: Case, folder: Path) -> Case:
     """With the file that a training starts from."""
-    if case.task != "train":
+    if "workload" not in case.arguments:
         return case
     start = folder / "start.npz"
-    workloads.save(workloads.GPT(**case.arguments["workload"]), start)
+    workloads.save(workloads.made(case.arguments["workload"]), start)
     return replace(case, arguments={**case.arguments, "start": str(start)})
 
 

@@ -1,7 +1,7 @@
-"""The picture of a result: on the CPU bars of ratios; on a GPU a roofline, and what share of the bandwidth is used."""
+"""The picture of a result: on the CPU bars of ratios, and growth; on a GPU a roofline, and shares of the bandwidth."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,28 @@ def can_draw() -> bool:
 
 
 def draw_cpu(result: Mapping[str, Any], path: Path) -> bool:
-    """How many times as long as ours each peer takes, case by case; False where there is nothing to draw."""
+    """How many times as long as ours each peer takes, case by case, beside it how cost grows; False where there is
+    nothing to draw."""
     bars = []
     for case in (case for part in result["parts"].values() for case in part["cases"]):
         for found in case["ratios"]:
             low, high = found["quartiles"]
             bars.append((f"{case['case']}: {found['peer']}", 1 / found["median"], 1 / high, 1 / low))
-    if not bars:
+    lines = _growth_lines(result)
+    if not bars and not lines:
         return False
-    figure, (axes,) = _figure(1, (8, 1 + 0.2 * len(bars)))
+    panels = bool(bars) + bool(lines)
+    figure, axes = _figure(panels, (8 * panels, max(4, 1 + 0.2 * len(bars))))
+    if bars:
+        _ratios(axes[0], bars)
+    if lines:
+        _growth(axes[-1], lines)
+    figure.suptitle(f"{result['device']}, {result['threads']} threads, {result['date']}", fontsize=9)
+    figure.savefig(path)
+    return True
+
+
+def _ratios(axes: Any, bars: Sequence[tuple[str, float, float, float]]) -> None:
     at = np.arange(len(bars))
     values, lows, highs = (np.array([bar[i] for bar in bars]) for i in (1, 2, 3))
     colours = [BLUE if value >= 1 else ORANGE for value in values]
@@ -45,11 +58,35 @@ def draw_cpu(result: Mapping[str, Any], path: Path) -> bool:
     axes.set_yticks(at, [bar[0] for bar in bars], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel(
-        "their time in units of gdengine's, median and quartiles over the rounds; right of 1 ours is faster"
+        "their time in units of gdengine's, median and quartiles over the rounds; right of 1 ours is faster",
+        fontsize=8,
     )
-    axes.set_title(f"{result['device']}, {result['threads']} threads, {result['date']}", fontsize=9)
-    figure.savefig(path)
-    return True
+
+
+def _growth_lines(result: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:
+    """For each axis, size and seconds in units of the smallest size's."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for case, _, seconds in _times(result):
+        if "axis" in case["facts"]:
+            found.setdefault(case["facts"]["axis"], []).append((case["facts"]["size"], seconds))
+    for axis, points in found.items():
+        size, seconds = min(points)
+        found[axis] = sorted((s / size, t / seconds) for s, t in points)
+    return found
+
+
+def _growth(axes: Any, lines: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    longest = max(x for points in lines.values() for x, _ in points)
+    for power in (1, 2):
+        axes.plot([1, longest], [1, longest**power], color=GREY, linewidth=0.8, linestyle="--")
+        axes.annotate(f"size^{power}", (longest, longest**power), fontsize=7, color=GREY)
+    for number, (axis, points) in enumerate(lines.items()):
+        axes.plot(*zip(*points, strict=True), "osD^"[number % 4] + "-", markersize=4, linewidth=1, label=axis)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log", base=2)
+    axes.set_xlabel("size, in units of the smallest")
+    axes.set_ylabel("gdengine's time of a step, in units of the smallest size's")
+    axes.legend(frameon=False, fontsize=8)
 
 
 def draw_gpu(result: Mapping[str, Any], path: Path) -> bool:

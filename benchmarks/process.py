@@ -83,14 +83,15 @@ class Contender:
         return self._process is not None
 
     def cpu_seconds(self) -> float:
-        """What the process has computed so far, all its threads together; 0 where the system does not say."""
+        """What the process has computed so far, all its threads and the processes that it has waited for together; 0
+        where the system does not say."""
         if self._process is None:
             return 0.0
         try:
             fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         except OSError:
             return 0.0
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return sum(map(int, fields[11:15])) / TICKS
 
     def close(self) -> None:
         """End the process."""

@@ -1,12 +1,12 @@
 """What is told of a result (see `parts.Run`): tables, and whether the targets are met. It reads plain data only."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import machine
+from . import growth, machine
 from .statistics import Spread
-from .tables import Table, percent, rate, seconds, times
+from .tables import Table, faster, percent, rate, seconds, times
 
 Result = Mapping[str, Any]
 CaseResult = Mapping[str, Any]
@@ -14,18 +14,23 @@ CaseResult = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """What was set out to be reached: ``value`` is to be at least ``bound``; None where it was not measured."""
+    """What was set out to be reached: ``value`` is to be at least ``bound``; None where it was not measured.
+
+    ``shown`` is how the value is told, a percentage unless said.
+    """
 
     text: str
     value: float | None
     bound: float
     detail: str = ""
+    shown: str = ""
 
     def __str__(self) -> str:
         if self.value is None:
             return f"not measured: {self.text}"
         verdict = "met" if self.value >= self.bound else "NOT MET"
-        return f"{verdict}: {self.text}: {percent(self.value)}" + (f" ({self.detail})" if self.detail else "")
+        shown = self.shown or percent(self.value)
+        return f"{verdict}: {self.text}: {shown}" + (f" ({self.detail})" if self.detail else "")
 
 
 def text(result: Result) -> str:
@@ -41,14 +46,16 @@ def text(result: Result) -> str:
         *(f"- note: {note}" for note in result["notes"]),
     ]
     blocks = ["\n".join(head), *(str(table) for table in tables(result))]
-    if result["benchmarks"] == "gpu":
-        blocks.append("\n".join(["### First targets", "", *(f"- {target}" for target in targets(result))]))
+    title, found = ("First targets", targets) if result["benchmarks"] == "gpu" else ("Targets", cpu_targets)
+    blocks.append("\n".join([f"### {title}", "", *(f"- {target}" for target in found(result))]))
     return "\n\n".join(blocks)
 
 
 def tables(result: Result) -> list[Table]:
-    """One for each part."""
-    return [_table(result, name, part) for name, part in result["parts"].items() if part["cases"] or "error" in part]
+    """One for each part; one more of what was installed and what memory it took."""
+    found = [_table(result, name, part) for name, part in result["parts"].items() if part["cases"] or "error" in part]
+    sizes = _sizes(result)
+    return [*found, *([sizes] if sizes.rows else [])]
 
 
 def measured(result: Result) -> int:
@@ -101,6 +108,15 @@ def floor_s(result: Result, case: CaseResult) -> float | None:
     return max(by_bytes, by_operations) or None
 
 
+def fastest_peer(case: CaseResult) -> tuple[float | None, str]:
+    """How many times as fast as the fastest peer the fastest of ours is, within a round; and that with its name."""
+    own, peer = best(case, ours=True), best(case, ours=False)
+    found = None if own is None or peer is None else ratio(case, own[0], peer[0])
+    if found is None or peer is None:
+        return None, ""
+    return 1 / found.median, f"{faster(found)} {peer[0]}"
+
+
 def _cases(result: Result) -> Iterator[CaseResult]:
     for part in result["parts"].values():
         yield from part["cases"]
@@ -124,7 +140,7 @@ def _table(result: Result, name: str, part: Mapping[str, Any]) -> Table:
             shown = [None if own is None else ratio(case, own[0], peer) for peer in peers]
             cells += ["" if spread is None else times(spread) for spread in shown]
         rows.append([case["case"], *cells])
-    return Table(part["title"], headers, rows, _notes(part))
+    return Table(part["title"], headers, rows, _notes(part), _fits(part))
 
 
 def _time(case: CaseResult, who: str) -> str:
@@ -159,6 +175,9 @@ def _extras(result: Result, part: str) -> dict[str, Any]:
         found, time = floor_s(result, case), fastest(case)
         return "" if found is None or time is None else percent(found / time)
 
+    def against_all(case: CaseResult) -> str:
+        return fastest_peer(case)[1]
+
     def mfu(case: CaseResult) -> str:
         promised, time = machine.datasheet_bf16(result["device"]), fastest(case)
         return "" if promised is None or time is None else percent(case["flops"] / time / promised)
@@ -166,7 +185,11 @@ def _extras(result: Result, part: str) -> dict[str, Any]:
     if part == "launch":
         return {}
     if result["benchmarks"] == "cpu":
-        return {"tokens/s": tokens} if part == "step" else {"reached": reached}
+        if part in ("ceilings", "start"):
+            return {"reached": reached} if part == "ceilings" else {}
+        speed = {"tokens or rows/s": tokens} if part in ("step", "growth") else {"reached": reached}
+        floors = {"floor": floor, "of the floor": share}
+        return speed | floors | ({"times as fast as the fastest peer": against_all} if part == "step" else {})
     if part == "step":
         return {"tokens/s": tokens, "MFU": mfu, "floor": floor, "of the floor": share}
     return {"reached": reached} | ({} if part == "ceilings" else {"floor": floor, "of the floor": share})
@@ -194,6 +217,31 @@ def _notes(part: Mapping[str, Any]) -> list[str]:
     return notes
 
 
+def _fits(part: Mapping[str, Any]) -> list[str]:
+    """The exponents of a part whose cases grow."""
+    times = [(case["facts"], best(case, ours=True)) for case in part["cases"] if "axis" in case["facts"]]
+    return [f"- {fit}" for fit in growth.fits([(facts, found[1]) for facts, found in times if found is not None])]
+
+
+def _sizes(result: Result) -> Table:
+    """What facts of processes tell: MB installed, and the most that was in memory."""
+    rows, listed = [], result["contenders"]
+    names = sorted((name for name in listed if "absent" not in listed[name]), key=lambda name: not listed[name]["ours"])
+    for case in result["parts"].get("start", {"cases": []})["cases"]:
+        for fact, title in (("installed_mb", "installed, with all it requires"), ("peak_mb", "peak memory")):
+            told = {name: outcome.get("facts", {}).get(fact) for name, outcome in case["contenders"].items()}
+            if any(told.values()):
+                cells = [f"{told[name]:,.0f} MB" if told.get(name) else "" for name in names]
+                rows.append([f"{title}: {case['facts'].get('peak of', 'the package')}", *cells])
+    columns = [i for i in range(len(names)) if any(row[1 + i] for row in rows)]
+    return Table(
+        "Sizes",
+        ["", *(names[i] for i in columns)],
+        [[row[0], *(row[1 + i] for i in columns)] for row in rows],
+        remarks=["- peak memory: the most that a process held that did three steps, all it imported included"],
+    )
+
+
 def _presence(found: Mapping[str, Any]) -> str:
     if "absent" in found:
         return f"absent: {found['absent']}"
@@ -202,6 +250,46 @@ def _presence(found: Mapping[str, Any]) -> str:
 
 
 # ---- targets
+
+# how many times as fast as the fastest peer, by the workload's short name
+STEP_BOUNDS = {"W1": 1.5, "W2": 1.2, "W3": 1.8}
+UPDATE_BOUND, IMPORT_BOUND = 1.2, 5.0  # times as fast as PyTorch
+FIRST_STEP_S = {True: 20.0, False: 1.5}  # cold, warm
+
+
+def cpu_targets(result: Result) -> list[Target]:
+    """Those set for two cores."""
+
+    def first(test: Callable[[CaseResult], bool]) -> CaseResult | None:
+        return next((case for case in _cases(result) if test(case)), None)
+
+    return [
+        *(_over_all(first(lambda c, s=short: c["case"].startswith(f"{s}:")), short) for short in STEP_BOUNDS),
+        _over_torch(
+            first(lambda c: c["facts"].get("parameters", 0) > 1e8), "an update of 124 million parameters", UPDATE_BOUND
+        ),
+        _over_torch(first(lambda c: c["task"] == "imported"), "the import", IMPORT_BOUND),
+        *(_within(first(lambda c, cold=cold: c["facts"].get("cold") is cold), cold) for cold in FIRST_STEP_S),
+    ]
+
+
+def _over_all(case: CaseResult | None, short: str) -> Target:
+    value, shown = (None, "") if case is None else fastest_peer(case)
+    peers = 0 if case is None else sum(not o["ours"] and "median_s" in o for o in case["contenders"].values())
+    text = f"a step of {short} is at least {STEP_BOUNDS[short]} times as fast as the fastest peer's"
+    return Target(text, value, STEP_BOUNDS[short], f"of {peers} peers", shown)
+
+
+def _over_torch(case: CaseResult | None, what: str, bound: float) -> Target:
+    found = None if case is None else ratio(case, "gdengine", "PyTorch")
+    text = f"{what} is at least {bound:g} times as fast as PyTorch's"
+    return Target(text, None, bound) if found is None else Target(text, 1 / found.median, bound, "", faster(found))
+
+
+def _within(case: CaseResult | None, cold: bool) -> Target:
+    own, bound_s = None if case is None else best(case, ours=True), FIRST_STEP_S[cold]
+    text = f"the default job's first step is there within {bound_s:g} s with a {'cold' if cold else 'warm'} cache"
+    return Target(text, None, 1.0) if own is None else Target(text, bound_s / own[1], 1.0, "", seconds(own[1]))
 
 
 def targets(result: Result) -> list[Target]:

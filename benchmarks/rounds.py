@@ -219,6 +219,9 @@ def _build(case: Case, contender: Contender, outcome: Outcome) -> None:
     answer = contender.ask("build", task=case.task, arguments=dict(case.arguments))
     outcome.build_s, outcome.first_s, outcome.facts = answer["build_s"], answer["first_s"], answer["facts"]
     outcome.values += answer["values"]
+    if case.fresh:
+        outcome.rounds = [outcome.first_s]
+        return
     contender.ask("memory", reset=True)
     answer = contender.ask("time", warm=1, count=2, how=case.clock)
     outcome.values += answer["values"]
@@ -226,7 +229,8 @@ def _build(case: Case, contender: Contender, outcome: Outcome) -> None:
 
 
 def _turn(case: Case, contender: Contender, outcome: Outcome, calls: int) -> None:
-    answer = contender.ask("time", warm=1 if calls < 10 else 2, count=calls, how=case.clock)
+    warm = 0 if case.fresh else 1 if calls < 10 else 2
+    answer = contender.ask("time", warm=warm, count=calls, how=case.clock)
     outcome.calls = calls
     outcome.values += answer["values"]
     outcome.rounds.append(median(answer["seconds"]))

@@ -1,4 +1,4 @@
-"""Medians with their spread, and ratios taken within a round."""
+"""Medians with their spread, ratios taken within a round, and how fast something grows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,3 +26,9 @@ def spread(values: Sequence[float]) -> Spread:
 def ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
     """Of two contenders' times, round by round: over[i] / under[i]."""
     return spread([a / b for a, b in zip(over, under, strict=True)])
+
+
+def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """The exponent e of y ≈ c·xᵉ, by least squares over the logarithms."""
+    exponent, _ = np.polyfit(np.log(np.asarray(xs, np.float64)), np.log(np.asarray(ys, np.float64)), 1)
+    return float(exponent)

@@ -11,12 +11,13 @@ PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 @dataclass(frozen=True)
 class Table:
-    """A title, headers, rows of as many strings, and lines to be said below."""
+    """A title, headers, rows of as many strings; below, what went wrong, and what else there is to say."""
 
     title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __str__(self) -> str:
         widths = [max(len(row[i]) for row in (self.headers, *self.rows)) for i in range(len(self.headers))]
@@ -24,7 +25,8 @@ class Table:
             ("-" if i == 0 else "") + "-" * w + ("-" if i == 0 else "-:") for i, w in enumerate(widths)
         )
         lines = [self._line(self.headers, widths), line + "|", *(self._line(row, widths) for row in self.rows)]
-        return "\n".join([f"### {self.title}", "", *lines, *(("", *self.notes) if self.notes else ())])
+        said = [*self.notes, *self.remarks]
+        return "\n".join([f"### {self.title}", "", *lines, *(("", *said) if said else ())])
 
     @staticmethod
     def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -44,6 +46,11 @@ def seconds(value: float) -> str:
 def times(value: Spread) -> str:
     """A ratio with its quartiles."""
     return f"{value.median:.2f} ({value.low:.2f}–{value.high:.2f})"
+
+
+def faster(value: Spread) -> str:
+    """A ratio of times, ours over theirs, as how many times as fast we are."""
+    return times(Spread(1 / value.median, 1 / value.high, 1 / value.low))
 
 
 def percent(share: float) -> str:

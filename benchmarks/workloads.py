@@ -1,8 +1,11 @@
 """The models that are trained: sizes, initial weights, batches, and the operations that a step cannot do without."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,9 +80,62 @@ class GPT:
         return [s for name, s in self.shapes().items() if len(s) == 2 and name != "transformer.wpe.weight"]
 
 
-CPU = {
-    "GPT 4 layers × 128, batch 12 × 64": GPT(n_layer=4, n_head=4, n_embd=128, block_size=64, batch_size=12),
-    "GPT 6 layers × 384, batch 8 × 128": GPT(n_layer=6, n_head=6, n_embd=384, block_size=128, batch_size=8),
+@dataclass(frozen=True)
+class MLP:
+    """Linear layers with ReLU between them, on random rows and labels; the parameters' names are torch's and ours."""
+
+    sizes: tuple[int, ...]
+    batch_size: int
+    lr: float = 1e-3
+    micro_batches: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Rows in a step."""
+        return self.micro_batches * self.batch_size
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parameters, layer after layer."""
+        found: dict[str, tuple[int, ...]] = {}
+        for number, (width, out) in enumerate(pairwise(self.sizes)):
+            found |= {f"layers.{number}.weight": (out, width), f"layers.{number}.bias": (out,)}
+        return found
+
+    def weights(self, seed: int = 7) -> dict[str, np.ndarray]:
+        """Normal with standard deviation √(2/in) (He et al. 2015), biases 0."""
+        random = np.random.default_rng(seed)
+        found = {}
+        for name, shape in self.shapes().items():
+            std = math.sqrt(2 / shape[-1]) if len(shape) == 2 else 0.0
+            found[name] = random.standard_normal(shape, np.float32) * np.float32(std)
+        return found
+
+    def batches(self, seed: int = 8) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, float32 ``(BATCHES, micro-batches, B, in)``, and labels, int64 ``(BATCHES, micro-batches, B)``."""
+        random, shape = np.random.default_rng(seed), (BATCHES, self.micro_batches, self.batch_size)
+        rows = random.standard_normal((*shape, self.sizes[0]), np.float32)
+        return rows, random.integers(0, self.sizes[-1], shape)
+
+    def flops(self) -> float:
+        """Of the matrix products of a step: 6 for each weight and row, but nobody asks for the input's gradient."""
+        products = sum(a * b for a, b in pairwise(self.sizes))
+        return self.tokens * (6.0 * products - 2.0 * self.sizes[0] * self.sizes[1])
+
+
+Workload = GPT | MLP
+
+
+def made(arguments: Mapping[str, Any]) -> Workload:
+    """The workload of which ``arguments`` are the fields, as JSON has them."""
+    if "sizes" in arguments:
+        return MLP(**{**arguments, "sizes": tuple(arguments["sizes"])})
+    return GPT(**arguments)
+
+
+CPU: dict[str, Workload] = {  # what stands before the colon can be chosen with --only
+    "W1: GPT 4 layers × 128, batch 12 × 64": GPT(n_layer=4, n_head=4, n_embd=128, block_size=64, batch_size=12),
+    "W2: GPT 6 layers × 384, batch 4 × 256": GPT(n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=4),
+    "W3: MLP 64-256-256-10, batch 64": MLP((64, 256, 256, 10), batch_size=64),
 }
 GPT2 = GPT(n_layer=12, n_head=12, n_embd=768, block_size=1024, batch_size=16, vocab_size=50304, lr=3e-4)
 GPU = {
@@ -89,14 +145,14 @@ GPU = {
 }
 
 
-def save(workload: GPT, path: Path) -> None:
+def save(workload: Workload, path: Path) -> None:
     """Write weights and batches, made once for all contenders."""
     x, y = workload.batches()
     np.savez(path, **workload.weights(), **{"batches/x": x, "batches/y": y})
 
 
 def load(path: str | Path) -> tuple[dict[str, np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
-    """What `save` wrote: the weights, and the batches one by one, each ``(micro-batches, B, T)``."""
+    """What `save` wrote: the weights, and the batches one by one, each ``(micro-batches, B, …)``."""
     with np.load(path) as arrays:
         weights = {name: arrays[name] for name in arrays.files if not name.startswith("batches/")}
         return weights, list(zip(arrays["batches/x"], arrays["batches/y"], strict=True))

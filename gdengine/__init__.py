@@ -57,6 +57,7 @@ from .graph import graph
 from .kernels.threads import get_num_threads, set_num_threads
 from .optim.clipping import clip_grad_norm_, clip_grad_value_
 from .precision import autocast, bfloat16
+from .profiling import profile
 from .random import manual_seed
 from .recomputation import checkpoint
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -106,6 +107,7 @@ __all__ = [
     "optim",
     "permute",
     "pow",
+    "profile",
     "rand",
     "randint",
     "randn",

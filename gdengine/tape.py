@@ -29,11 +29,13 @@ STALE = 2  # what an optimizer has already used: readable still, and the next ba
 
 
 class _Mode(threading.local):
-    """Whether calls are recorded, and what was so outside each `set_grad_enabled` that this thread is in."""
+    """Whether calls are recorded, and what was so outside each `set_grad_enabled` that this thread is in; and the
+    `gdengine.profile` that is running, if one is."""
 
     def __init__(self) -> None:
         self.enabled = True
         self.before: list[bool] = []
+        self.profile: Any = None
 
 
 mode = _Mode()
@@ -288,9 +290,10 @@ class Walk:
 
     def run(self, *, retain: bool) -> "Walk":
         """Walk. On an error, the leaves that this walk wrote to are left without a gradient, not with half of one."""
+        visit = self._visit if mode.profile is None else mode.profile.visiting(self)
         try:
             for node in self._nodes:
-                self._visit(node)
+                visit(node)
                 if not retain:
                     node.free()
             if self._hooked:

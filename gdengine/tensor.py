@@ -785,6 +785,8 @@ def record(
                 keeps = (*keeps, out)
             kept = tuple([(x._version, x._version.n, x._array.shape) for x in keeps])
             out._edge = (Node(name, edges, backward, kept, direct, 1), 0)
+    if tape.mode.profile is not None:
+        tape.mode.profile.forward(name, inputs, (out,), view_of is not None)
     return out
 
 
@@ -811,6 +813,8 @@ def record_many(
             for i, out in enumerate(outs):
                 if is_floating(out.dtype):
                     out._edge = (node, i)
+    if tape.mode.profile is not None:
+        tape.mode.profile.forward(name, inputs, outs, view_of is not None)
     return outs
 
 

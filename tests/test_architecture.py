@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "cuda": set(),
     "device": {"cuda"},
     "tape": {"cuda", "device"},
+    "profiling": {"cuda", "device", "tape"},
     "flat": {"device", "tape"},
     "random": {"kernels"},
     "tensor": {*GROUND, *CORE},
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "training": {"", *BELOW_TRAINING, "dynamics", "distributed"},
     "cli": {"", *BELOW_TRAINING, "dynamics", "distributed", "training"},
     "__main__": {"cli"},
-    "": {*BELOW_TRAINING},
+    "": {*BELOW_TRAINING, "profiling"},
 }
 HEAVY = {"cupy", "matplotlib", "numba", "scipy", "torch"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import workloads
 from ..timing import Call, DeviceClock, HostClock
-from . import arrays, our_kernels
+from . import arrays, fresh, our_kernels
 
 DEVICES = ("cpu", "cuda", "emulated")
 LAUNCHES = 100
@@ -61,12 +61,9 @@ class Ours:
 
     def train(self, workload: Mapping[str, Any], start: str, dtype: str) -> Call:
         """A training step: forward, cross-entropy, backward, clip, AdamW."""
-        from gdengine.models import GPT, GPTConfig
-
-        gd, load = self.gd, workloads.GPT(**workload)
+        gd, load = self.gd, workloads.made(workload)
         weights, batches = workloads.load(start)
-        sizes = ("block_size", "vocab_size", "n_layer", "n_head", "n_embd")
-        model = GPT(GPTConfig(**{name: getattr(load, name) for name in sizes}))
+        model = self._model(load)
         model.load_state_dict(weights)
         on_gpu = self.device == "cuda"
         if on_gpu:
@@ -153,7 +150,28 @@ class Ours:
 
         return Call(run)
 
+    def imported(self) -> Call:
+        """``import gdengine``, in a process of its own."""
+        return fresh.imported("gdengine")
+
+    def first_step(self, cold: bool, settings: Mapping[str, Any], environment: Mapping[str, str]) -> Call:
+        """The default job up to its first step, in a process of its own."""
+        return fresh.first_step(cold, settings, environment)
+
+    def fresh_steps(self, workload: Mapping[str, Any], start: str) -> Call:
+        """Training steps in a process of its own."""
+        return fresh.steps("ours", {"threads": self.gd.get_num_threads()}, workload, start)
+
     # ---- inside
+
+    @staticmethod
+    def _model(load: workloads.Workload) -> Any:
+        from gdengine.models import GPT, MLP, GPTConfig
+
+        if isinstance(load, workloads.MLP):
+            return MLP(load.sizes)
+        sizes = ("block_size", "vocab_size", "n_layer", "n_head", "n_embd")
+        return GPT(GPTConfig(**{name: getattr(load, name) for name in sizes}))
 
     def _arrays(self, dtype: str = "float32") -> Any:
         return (arrays.Cupy if self.device == "cuda" else arrays.Host)(dtype)

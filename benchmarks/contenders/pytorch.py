@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import workloads
 from ..timing import Call, DeviceClock, HostClock
-from . import arrays
+from . import arrays, fresh
 from .our_kernels import GRADIENT, LR
 
 LAUNCHES = 100
@@ -52,9 +52,9 @@ class PyTorch:
         """A training step: forward, cross-entropy, backward, clip, fused AdamW."""
         from . import torch_models
 
-        torch, load = self.torch, workloads.GPT(**workload)
+        torch, load = self.torch, workloads.made(workload)
         weights, batches = workloads.load(start)
-        model = torch_models.GPT(load)
+        model = torch_models.made(load)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         model.to(self.device)
         there = [tuple(torch.from_numpy(array).to(self.device) for array in batch) for batch in batches]
@@ -84,22 +84,23 @@ class PyTorch:
         return Call(run, read=float)
 
     def update(self, shapes: Mapping[str, list[int]]) -> Call:
-        """clip_grad_norm_ and fused AdamW, on as many parameters as a model has."""
+        """clip_grad_norm_, fused AdamW and zero_grad, on as many parameters as a model has.
+
+        The gradients' memory is kept over zero_grad, so that giving it back to the system is not in the time."""
         torch, there = self.torch, arrays.Torch(self.device)
         parameters = [torch.nn.Parameter(there.normal("theta", shape, 0.02)) for shape in shapes.values()]
         gradients = [there.normal("gradient", shape, GRADIENT) for shape in shapes.values()]
         opt = self._optimizer(parameters, LR)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient.clone()
+        places = [gradient.clone() for gradient in gradients]
 
         def prepare(number: int) -> None:
-            with torch.no_grad():
-                for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter.grad.copy_(gradient)
+            for parameter, place, gradient in zip(parameters, places, gradients, strict=True):
+                parameter.grad = place.copy_(gradient)
 
         def run(number: int) -> None:
             torch.nn.utils.clip_grad_norm_(parameters, workloads.CLIP_NORM)
             opt.step()
+            opt.zero_grad()
 
         return Call(run, prepare=prepare, results=lambda: [there.to_host(p) for p in parameters[:8]])
 
@@ -125,6 +126,11 @@ class PyTorch:
         target = torch.empty_like(source)
         return Call(lambda number: target.copy_(source))
 
+    def scale(self, size: int) -> Call:
+        """Read and written where it is."""
+        x = self.torch.full((size // 4,), 1.5, device=self.device)
+        return Call(lambda number: x.mul_(1.0))
+
     def matmul(self, dtype: str, size: int) -> Call:
         """A square product of random numbers by cuBLAS, or what the CPU's wheel brings."""
         torch = self.torch
@@ -138,6 +144,14 @@ class PyTorch:
             torch.backends.cuda.matmul.allow_tf32 = False
 
         return Call(run)
+
+    def imported(self) -> Call:
+        """``import torch``, in a process of its own."""
+        return fresh.imported("torch")
+
+    def fresh_steps(self, workload: Mapping[str, Any], start: str) -> Call:
+        """Training steps in a process of its own."""
+        return fresh.steps("pytorch", {"threads": self.torch.get_num_threads()}, workload, start)
 
     def launch(self, kind: str) -> Call:
         """A row of small operations."""

@@ -1,5 +1,6 @@
-"""The GPT in PyTorch, as its users write it: fused attention, parameters under the same names as ours."""
+"""The models in PyTorch, as its users write them: fused attention, parameters under the same names as ours."""
 
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -23,7 +24,7 @@ class Attention(nn.Module):
         return self.c_proj(y.transpose(1, 2).reshape(batch, time, width))
 
 
-class MLP(nn.Module):
+class FeedForward(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.c_fc = nn.Linear(width, 4 * width)
@@ -37,7 +38,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.ln_1, self.attn = nn.LayerNorm(width), Attention(width, heads)
-        self.ln_2, self.mlp = nn.LayerNorm(width), MLP(width)
+        self.ln_2, self.mlp = nn.LayerNorm(width), FeedForward(width)
 
     def forward(self, x: Any) -> Any:
         x = x + self.attn(self.ln_1(x))
@@ -66,3 +67,22 @@ class GPT(nn.Module):
             x = block(x)
         logits = F.linear(parts["ln_f"](x), parts["wte"].weight)
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
+
+
+class MLP(nn.Module):
+    """``load`` is a `benchmarks.workloads.MLP`. Called with rows and labels, it returns the loss."""
+
+    def __init__(self, load: Any):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(load.sizes))
+
+    def forward(self, x: Any, labels: Any) -> Any:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = F.relu(layer(x))
+        return F.cross_entropy(last(x), labels)
+
+
+def made(load: Any) -> nn.Module:
+    """The model of a workload."""
+    return MLP(load) if hasattr(load, "sizes") else GPT(load)

@@ -62,7 +62,7 @@ class GpuStep:
         live = self.flat.live()
         self.flat.consume()
         if not live:
-            warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=3)
+            warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=4)
             return False
         key = self.key(live)
         if self._plan is None or self._plan.key != key:

@@ -18,7 +18,7 @@ import numpy as np
 from ..cuda import capturing
 from ..device import assign, is_on_cuda
 from ..flat import Flat, Segment, is_held, runs
-from ..tape import enable_grad
+from ..tape import enable_grad, mode
 from ..tensor import Tensor, check_set_to_none, is_floating
 from .clipping import check_positive, clip_coefficient, norm_of
 from .gradients import Noise, check_captured, prepare
@@ -176,6 +176,13 @@ class Optimizer:
                 loss = closure()
             self.step(grad_scale=grad_scale)
             return loss
+        if mode.profile is None:
+            return self._step(grad_scale)
+        with mode.profile.update(self):
+            return self._step(grad_scale)
+
+    def _step(self, grad_scale: float) -> bool:
+        """`step`, called by it alone: warnings point at who called that."""
         if grad_scale != 1 or self.clip_value is not None or self.noise is not None:
             self._prepare_gradients(grad_scale)
         if self._is_on_gpu():
@@ -185,7 +192,7 @@ class Optimizer:
         for flat in self.flats:
             flat.consume()
         if not any(live):
-            warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=2)
+            warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=3)
             return False
         self._grad_norm = norm_of(
             [

@@ -9,7 +9,7 @@ from tests.stand_in import cupy as stand_in
 from tests.stand_in import cupyx as stand_in_x
 
 OWN = {"cuda", "host_of", "PASSED_ON", "UNLIKE_ARRAYS", "METHODS", "OPERATORS", "IN_PLACE", "np", "types"}
-OWN_OF_CUDA = {"State", "Block", "Held", "UNIT", "DEVICES", "state", "reset", "enqueue", "wait", "np", "types"}
+OWN_OF_CUDA = {"State", "Block", "Held", "UNIT", "DEVICES", "state", "reset", "enqueue", "wait", "np", "time", "types"}
 ELSEWHERE = {"OutOfMemoryError": "memory", "CUDARuntimeError": "runtime"}  # in CuPy, in a module of cupy.cuda
 
 

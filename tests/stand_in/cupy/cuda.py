@@ -5,6 +5,7 @@ Pinned memory that is changed while its copy to the device may not have been mad
 stream captures, what is enqueued is kept and not done; waiting, or anything that has to, is an error.
 """
 
+import time
 import types
 
 import numpy as np
@@ -34,6 +35,7 @@ class State:
         self.captured = None  # what the capturing stream was told so far
         self.arriving = []  # copies to the host that nobody has waited for
         self.leaving = []  # pinned memory that a copy may still be reading, and what it held
+        self.events = []  # recorded, and not waited for
 
 
 # ---- memory
@@ -150,6 +152,9 @@ def wait(what):
     for deliver in state.arriving:
         deliver()
     state.arriving.clear()
+    for event in state.events:
+        event._waited_for = True
+    state.events.clear()
 
 
 class Stream:
@@ -211,14 +216,27 @@ def get_current_stream(device_id=-1):
 
 
 class Event:
+    """A mark in the queue, and when it was passed: at once, here."""
+
     def __init__(self, block=False, disable_timing=False, interprocess=False):
-        pass
+        self._timed, self._passed, self._waited_for = not disable_timing, None, False
 
     def record(self, stream=None):
-        pass
+        self._passed, self._waited_for = time.perf_counter(), False
+        state.events.append(self)
 
     def synchronize(self):
         wait("synchronizing an event")
+
+
+def get_elapsed_time(start_event, end_event):
+    """Milliseconds between two events that were recorded, and that somebody has waited for."""
+    for event in (start_event, end_event):
+        if not (event._timed and event._passed is not None):
+            raise CUDARuntimeError("cudaErrorInvalidResourceHandle: an event that was not recorded, or has no timing")
+        if not event._waited_for:
+            raise CUDARuntimeError("cudaErrorNotReady: the device may not have passed an event yet")
+    return 1e3 * (end_event._passed - start_event._passed)
 
 
 class Device:
