@@ -19,6 +19,8 @@ from . import (
     matmul,
     philox,
     sgd,
+    silu,
+    swiglu,
 )
 
 __all__ = [
@@ -35,4 +37,6 @@ __all__ = [
     "matmul",
     "philox",
     "sgd",
+    "silu",
+    "swiglu",
 ]
