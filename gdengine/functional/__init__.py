@@ -53,7 +53,7 @@ from .ordering import argsort, sort, topk
 from .products import cumprod, cumsum, prod
 from .reductions import all, any, argmax, argmin, max, mean, min, sum
 from .regression import binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss, smooth_l1_loss
-from .repeating import diagonal, flip, pad, repeat, repeat_interleave, roll, tile, tril, triu
+from .repeating import diagonal, flip, pad, pad_as_numpy, repeat, repeat_interleave, roll, tile, tril, triu
 from .shaping import cat, chunk, expand, flatten, permute, reshape, split, squeeze, stack, transpose, unbind, unsqueeze
 from .similarity import cosine_embedding_loss, cosine_similarity, info_nce, normalize, triplet_margin_loss
 from .statistics import logsumexp, norm, std, var
@@ -110,6 +110,7 @@ ARRAY_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean": lambda x, axis=None, keepdims=False: mean(x, axis=axis, keepdims=keepdims),
     "min": lambda x, axis=None, keepdims=False: min(x, axis=axis, keepdims=keepdims),
     "norm": lambda x, *, axis=None, keepdims=False: norm(x, axis=axis, keepdims=keepdims),
+    "pad": pad_as_numpy,
     "prod": lambda x, axis=None, *, keepdims=False: prod(x, axis=axis, keepdims=keepdims),
     "repeat": lambda x, repeats, axis=None: repeat_interleave(x, repeats, axis),
     "reshape": lambda x, shape: reshape(x, shape),

@@ -157,6 +157,14 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) 
     return record("pad", y, (x,), backward)
 
 
+def pad_as_numpy(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Tensor:
+    """`pad` with the arguments of NumPy's, which go from the first axis: a number, a pair, or a pair for each axis."""
+    x = as_tensor(x)
+    widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))
+    names = {"edge": "replicate", "wrap": "circular"}
+    return pad(x, [int(n) for pair in widths[::-1] for n in pair], names.get(mode, mode), constant_values)
+
+
 def _pad_constant(x: Tensor, widths: list[tuple[int, int, int]], value: float) -> Tensor:
     shape, to, of = list(x.shape), [slice(None)] * x.ndim, [slice(None)] * x.ndim
     for axis, before, after in widths:

@@ -146,6 +146,9 @@ NUMPYS = {
     "roll": lambda np_, x: np_.roll(x, 2),
     "tril": lambda np_, x: np_.tril(x, 1),
     "diagonal": lambda np_, x: np_.diagonal(x, 1, 1, 2),
+    "pad": lambda np_, x: np_.pad(x, ((0, 1), (2, 0), (1, 1)), constant_values=2.0),
+    "pad, edge": lambda np_, x: np_.pad(x, 2, "edge"),
+    "pad, wrap": lambda np_, x: np_.pad(x, (1, 2), mode="wrap"),
     "sort": lambda np_, x: np_.sort(x, axis=1),
     "sort, flat": lambda np_, x: np_.sort(x, axis=None),
 }
