@@ -11,52 +11,23 @@
 // exp each. Not yet measured on a GPU.
 #include <cuda_bf16.h>
 
-#include "common/reductions.cuh"
-#include "common/vectors.cuh"
-
-constexpr int THREADS = 256;
+#include "common/cross_entropy.cuh"
 
 template <class T>
 __device__ __forceinline__ void forward(const T* z, const long long* targets, float* losses, float* lse, int n,
                                         long long ignore) {
   const size_t row = blockIdx.x;
-  const T* from = z + row * n;
-  float most = -infinity(), sum = 0;
-  for_each(from, n, threadIdx.x, THREADS, [&](const float* x, int, int count) {
-    float highest = most;
-    for (int k = 0; k < count; k++) highest = fmaxf(highest, x[k]);
-    if (highest > most) {
-      sum *= expf(most - highest);
-      most = highest;
-    }
-    for (int k = 0; k < count; k++) sum += x[k] == -infinity() ? 0.f : expf(x[k] - most);
-  });
-  const float top = block_max<THREADS / 32>(most);
-  sum = block_sum<THREADS / 32>(sum * expf(most - top));
+  const float total = log_sum_exp(z + row * n, n);
   if (threadIdx.x > 0) return;
-  const float total = top + logf(sum);
-  const long long target = targets[row];
   lse[row] = total;
-  const bool known = target >= 0 && target < n;
-  losses[row] = target == ignore ? 0.f : known ? total - load(from + target) : not_a_number();
+  losses[row] = loss_of(z + row * n, targets[row], total, n, ignore);
 }
 
 template <class T>
 __device__ __forceinline__ void backward(const float* dlosses, const T* z, const long long* targets, const float* lse,
                                          T* dz, int n, long long ignore, int accumulate) {
-  constexpr int W = WIDTH<T>;
-  const size_t row = blockIdx.x, start = row * n;
-  const long long target = targets[row];
-  const bool counted = target != ignore;
-  const float d = !counted || (target >= 0 && target < n) ? dlosses[row] : not_a_number(), total = lse[row];
-  const bool alike = ((reinterpret_cast<unsigned long long>(z) ^ reinterpret_cast<unsigned long long>(dz)) & 15) == 0;
-  for_each(z + start, n, threadIdx.x, THREADS, [&](const float* x, int i, int count) {
-    float g[W];
-    for (int k = 0; k < count; k++) g[k] = counted ? d * (expf(x[k] - total) - (i + k == target ? 1.f : 0.f)) : 0.f;
-    T* to = dz + start + i;
-    if (count == W && alike && !accumulate) return store16(to, g);
-    for (int k = 0; k < count; k++) store(to + k, accumulate ? load(to + k) + g[k] : g[k]);
-  });
+  const size_t row = blockIdx.x;
+  gradient_of(dlosses[row], z + row * n, targets[row], lse[row], dz + row * n, n, ignore, accumulate);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

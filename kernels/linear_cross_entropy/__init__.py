@@ -8,10 +8,10 @@ dZ over the logits in their place, from which dX, dW and db take their parts. Th
 logits; dW and db are added to once more for each further chunk.
 
 Shapes: X ``(M, K)``; W ``(V, K)``; b ``(V,)`` or None; targets ``(M,)`` of any integer dtype, in [0, V) or
-``ignore_index``, whose rows have loss 0 and gradient 0: the caller has checked. All float arrays are of one dtype,
+``ignore_index``, whose rows have loss 0 and gradient 0: the caller has checked. Float arrays are of one dtype,
 but for bfloat16, where losses, dlosses, dW and db are float32 and a chunk's logits bfloat16.
 
-Chunks of ``rows`` rows, an implementation's own choice by default; another gives other bits of dW and db.
+Chunks of ``rows`` rows, an implementation's own choice by default; another gives dW and db other bits.
 
 Sources: Hsu et al. 2024, "Liger Kernel" (gradient in place of a chunk's logits, in the forward); Wijmans et al. 2024,
 "Cut Your Losses in Large-Vocabulary Language Models" (logits that never are in memory at all).

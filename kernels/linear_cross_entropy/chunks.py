@@ -4,7 +4,7 @@
 belong, and returns dZ, made in place of z.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 
@@ -21,7 +21,7 @@ def backward(
     b: Any,
     rows: int,
     differentiate: Callable[[Any, slice], Any],
-    gradients: tuple[Any, Any, Any],
+    gradients: Sequence[Any],
     accumulate: tuple[bool, bool, bool],
 ) -> None:
     """Write the gradients dX, dW, db, those that are not None; W's and b's from the second chunk on by adding."""

@@ -33,7 +33,7 @@ CASES = {
     "einsum": (lambda x, m: F.einsum("bij,kj->bki", x, m) + F.einsum("bii->b", x[..., :4])[:, None, None], (X, M)),
     "gathered": (
         lambda x, m: (
-            m.gather(0, PICKS) + F.take_along_axis(m, PICKS[:, :1] - 1, 1) + m.index_select(1, [5, 5, 0, 1])[:2]
+            m.gather(0, PICKS) + F.take_along_axis(m[:2], PICKS[:, :1] - 1, 1) + m.index_select(1, [5, 5, 0, 1])[:2]
         ),
         (X, M),
     ),
