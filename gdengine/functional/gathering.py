@@ -98,7 +98,8 @@ def index_select(x: Any, dim: int, index: Any) -> Tensor:
     if places.ndim != 1:
         raise ValueError(f"index_select wants a vector of indices, got shape {places.shape}: see gather")
     check_indices("index_select", "index", places._array, x.shape[axis])
-    return getitem(x, (*[slice(None)] * axis, places))
+    at = beside(places._array, x._array)
+    return getitem(x, (*[slice(None)] * axis, places if at is places._array else at))
 
 
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
