@@ -601,13 +601,11 @@ class Tensor:
     def __invert__(self) -> "Tensor":
         return wrap(~self._array)
 
-    def any(self) -> "Tensor":
-        """Whether an element is true: a bool tensor of no dimensions."""
-        return wrap(self._array.any())
+    def any(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.any(self, dim, keepdim, **_given(numpy_names))
 
-    def all(self) -> "Tensor":
-        """Whether every element is true: a bool tensor of no dimensions."""
-        return wrap(self._array.all())
+    def all(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.all(self, dim, keepdim, **_given(numpy_names))
 
     __rand__, __ror__ = __and__, __or__
 
@@ -637,6 +635,45 @@ class Tensor:
     def pow(self, exponent: Any) -> "Tensor":
         return F.power(self, exponent)
 
+    def sin(self) -> "Tensor":
+        return F.sin(self)
+
+    def cos(self) -> "Tensor":
+        return F.cos(self)
+
+    def erf(self) -> "Tensor":
+        return F.erf(self)
+
+    def log1p(self) -> "Tensor":
+        return F.log1p(self)
+
+    def expm1(self) -> "Tensor":
+        return F.expm1(self)
+
+    def rsqrt(self) -> "Tensor":
+        return F.rsqrt(self)
+
+    def square(self) -> "Tensor":
+        return F.square(self)
+
+    def sign(self) -> "Tensor":
+        return F.sign(self)
+
+    def floor(self) -> "Tensor":
+        return F.floor(self)
+
+    def ceil(self) -> "Tensor":
+        return F.ceil(self)
+
+    def round(self, decimals: int = 0) -> "Tensor":
+        return F.round(self, decimals)
+
+    def clamp(self, min: Any = None, max: Any = None) -> "Tensor":
+        return F.clamp(self, min, max)
+
+    def clip(self, min: Any = None, max: Any = None) -> "Tensor":
+        return F.clamp(self, min, max)
+
     def sum(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
         return F.sum(self, dim, keepdim, **_given(numpy_names))
 
@@ -651,6 +688,51 @@ class Tensor:
 
     def argmax(self, dim: int | None = None, **numpy_names: Any) -> "Tensor":
         return F.argmax(self, dim, **_given(numpy_names))
+
+    def argmin(self, dim: int | None = None, **numpy_names: Any) -> "Tensor":
+        return F.argmin(self, dim, **_given(numpy_names))
+
+    def var(self, dim: Any = None, **options: Any) -> "Tensor":
+        return F.var(self, dim, **options)
+
+    def std(self, dim: Any = None, **options: Any) -> "Tensor":
+        return F.std(self, dim, **options)
+
+    def prod(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.prod(self, dim, keepdim, **_given(numpy_names))
+
+    def cumsum(self, dim: int | None = None, **numpy_names: Any) -> "Tensor":
+        return F.cumsum(self, dim, **_given(numpy_names))
+
+    def cumprod(self, dim: int | None = None, **numpy_names: Any) -> "Tensor":
+        return F.cumprod(self, dim, **_given(numpy_names))
+
+    def logsumexp(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.logsumexp(self, dim, keepdim, **_given(numpy_names))
+
+    def norm(self, p: Any = 2, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
+        return F.norm(self, p, dim, keepdim, **_given(numpy_names))
+
+    def sort(self, dim: int = -1, descending: bool = False) -> "tuple[Tensor, Tensor]":
+        return F.sort(self, dim, descending)
+
+    def argsort(self, dim: int = -1, descending: bool = False) -> "Tensor":
+        return F.argsort(self, dim, descending)
+
+    def topk(self, k: int, dim: int = -1, largest: bool = True) -> "tuple[Tensor, Tensor]":
+        return F.topk(self, k, dim, largest)
+
+    def gather(self, dim: int, index: Any) -> "Tensor":
+        return F.gather(self, dim, index)
+
+    def scatter_add(self, dim: int, index: Any, src: Any) -> "Tensor":
+        return F.scatter_add(self, dim, index, src)
+
+    def index_select(self, dim: int, index: Any) -> "Tensor":
+        return F.index_select(self, dim, index)
+
+    def masked_fill(self, mask: Any, value: Any) -> "Tensor":
+        return F.masked_fill(self, mask, value)
 
     def softmax(self, dim: int = -1) -> "Tensor":
         return F.softmax(self, dim)
@@ -688,6 +770,36 @@ class Tensor:
 
     def split(self, size: int | list[int], dim: int = 0) -> "tuple[Tensor, ...]":
         return F.split(self, size, dim)
+
+    def chunk(self, chunks: int, dim: int = 0) -> "tuple[Tensor, ...]":
+        return F.chunk(self, chunks, dim)
+
+    def unbind(self, dim: int = 0) -> "tuple[Tensor, ...]":
+        return F.unbind(self, dim)
+
+    def repeat(self, *sizes: Any) -> "Tensor":
+        return F.repeat(self, *sizes)
+
+    def repeat_interleave(self, repeats: Any, dim: int | None = None) -> "Tensor":
+        return F.repeat_interleave(self, repeats, dim)
+
+    def tile(self, *sizes: Any) -> "Tensor":
+        return F.tile(self, *sizes)
+
+    def flip(self, *dims: Any) -> "Tensor":
+        return F.flip(self, dims[0] if len(dims) == 1 else dims or None)
+
+    def roll(self, shifts: Any, dims: Any = None) -> "Tensor":
+        return F.roll(self, shifts, dims)
+
+    def tril(self, diagonal: int = 0) -> "Tensor":
+        return F.tril(self, diagonal)
+
+    def triu(self, diagonal: int = 0) -> "Tensor":
+        return F.triu(self, diagonal)
+
+    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> "Tensor":
+        return F.diagonal(self, offset, dim1, dim2)
 
     @property
     def T(self) -> "Tensor":

@@ -21,6 +21,8 @@ from . import (
     moving_average,
     philox,
     sgd,
+    silu,
+    swiglu,
 )
 
 __all__ = [
@@ -39,4 +41,6 @@ __all__ = [
     "moving_average",
     "philox",
     "sgd",
+    "silu",
+    "swiglu",
 ]

@@ -120,7 +120,7 @@ def test_an_array_on_the_left_does_not_swallow_the_tensor():
         np.testing.assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize("function", [np.sin, np.floor, np.add.reduce, np.multiply.accumulate, np.negative.at])
+@pytest.mark.parametrize("function", [np.arctan, np.sign, np.add.reduce, np.multiply.accumulate, np.negative.at])
 def test_a_numpy_function_that_would_lose_a_gradient_is_refused(function):
     arguments = ([0],) if function == np.negative.at else ()
     with pytest.raises(TypeError, match=r"would lose the gradient.*x.detach\(\)"):
@@ -263,9 +263,9 @@ def test_numpys_array_functions_keep_the_gradient(function):
 
 def test_numpys_other_array_functions_refuse_to_lose_a_gradient():
     x = gd.ones(3, requires_grad=True)
-    with pytest.raises(TypeError, match=r"np\.cumsum .* would lose the gradient"):
-        np.cumsum(x)
-    np.testing.assert_array_equal(np.cumsum(x.detach()), [1, 2, 3])
+    with pytest.raises(TypeError, match=r"np\.diff .* would lose the gradient"):
+        np.diff(x)
+    np.testing.assert_array_equal(np.diff(x.detach()), [0, 0])
 
 
 def test_numpys_arguments_that_ours_do_not_know():

@@ -3,9 +3,26 @@
 from collections.abc import Callable
 
 from ..tensor import Tensor
-from .activations import gelu, log_softmax, relu, softmax
+from .activations import (
+    elu,
+    gelu,
+    glu,
+    hardswish,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    mish,
+    relu,
+    relu6,
+    silu,
+    softmax,
+    softplus,
+    swiglu,
+)
 from .attention import qkv_attention, scaled_dot_product_attention
+from .curves import cos, erf, expm1, log1p, rsqrt, sin, square
 from .dropout import dropout
+from .einsum import einsum
 from .elementwise import (
     absolute,
     add,
@@ -26,93 +43,206 @@ from .elementwise import (
     where,
 )
 from .embedding import embedding
+from .gathering import gather, index_select, masked_fill, one_hot, scatter_add, take_along_axis
 from .indexing import getitem
 from .linear import feed_forward, linear
-from .losses import cross_entropy
+from .losses import cross_entropy, linear_cross_entropy, nll_loss
 from .matmul import matmul
 from .normalization import layer_norm
-from .reductions import argmax, max, mean, min, sum
-from .shaping import cat, expand, flatten, permute, reshape, split, squeeze, stack, transpose, unsqueeze
+from .ordering import argsort, sort, topk
+from .products import cumprod, cumsum, prod
+from .reductions import all, any, argmax, argmin, max, mean, min, sum
+from .regression import binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss, smooth_l1_loss
+from .repeating import diagonal, flip, pad, pad_as_numpy, repeat, repeat_interleave, roll, tile, tril, triu
+from .shaping import cat, chunk, expand, flatten, permute, reshape, split, squeeze, stack, transpose, unbind, unsqueeze
+from .similarity import cosine_embedding_loss, cosine_similarity, info_nce, normalize, triplet_margin_loss
+from .statistics import logsumexp, norm, std, var
+from .steps import ceil, clamp, clip, floor, round, sign
 
 # NumPy's functions that `np.exp(tensor)` and the like are answered with.
 UFUNCS: dict[str, Callable[..., Tensor]] = {
     "absolute": absolute,
     "add": add,
+    "ceil": ceil,
+    "cos": cos,
     "divide": divide,
     "exp": exp,
+    "expm1": expm1,
+    "floor": floor,
     "log": log,
+    "log1p": log1p,
     "matmul": matmul,
     "maximum": maximum,
     "minimum": minimum,
     "multiply": multiply,
     "negative": negative,
     "power": power,
+    "rint": round,
+    "sin": sin,
     "sqrt": sqrt,
+    "square": square,
     "subtract": subtract,
     "tanh": tanh,
 }
 
 # NumPy's functions of whole arrays, with NumPy's arguments.
 ARRAY_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "all": lambda x, axis=None, *, keepdims=False: all(x, axis=axis, keepdims=keepdims),
     "amax": lambda x, axis=None, keepdims=False: max(x, axis=axis, keepdims=keepdims),
     "amin": lambda x, axis=None, keepdims=False: min(x, axis=axis, keepdims=keepdims),
+    "any": lambda x, axis=None, *, keepdims=False: any(x, axis=axis, keepdims=keepdims),
     "argmax": lambda x, axis=None, keepdims=False: argmax(x, axis, keepdims),
+    "argmin": lambda x, axis=None, *, keepdims=False: argmin(x, axis, keepdims),
+    "argsort": lambda x, axis=-1, *, kind=None, stable=None: argsort(
+        *((x, axis) if axis is not None else (x.view(-1),))
+    ),
+    "around": lambda x, decimals=0: round(x, decimals),
+    "clip": lambda x, a_min=None, a_max=None, *, min=None, max=None: clamp(
+        x, min if a_min is None else a_min, max if a_max is None else a_max
+    ),
     "concatenate": lambda tensors, axis=0: cat(tensors, axis),
+    "cumprod": lambda x, axis=None: cumprod(x, axis),
+    "cumsum": lambda x, axis=None: cumsum(x, axis),
+    "diagonal": lambda x, offset=0, axis1=0, axis2=1: diagonal(x, offset, axis1, axis2),
+    "einsum": lambda equation, *operands, optimize=False: einsum(equation, *operands),
+    "flip": lambda x, axis=None: flip(x, axis),
     "max": lambda x, axis=None, keepdims=False: max(x, axis=axis, keepdims=keepdims),
     "mean": lambda x, axis=None, keepdims=False: mean(x, axis=axis, keepdims=keepdims),
     "min": lambda x, axis=None, keepdims=False: min(x, axis=axis, keepdims=keepdims),
+    "norm": lambda x, *, axis=None, keepdims=False: norm(x, axis=axis, keepdims=keepdims),
+    "pad": pad_as_numpy,
+    "prod": lambda x, axis=None, *, keepdims=False: prod(x, axis=axis, keepdims=keepdims),
+    "repeat": lambda x, repeats, axis=None: repeat_interleave(x, repeats, axis),
     "reshape": lambda x, shape: reshape(x, shape),
+    "roll": lambda x, shift, axis=None: roll(x, shift, axis),
+    "round": lambda x, decimals=0: round(x, decimals),
+    "sort": lambda x, axis=-1, *, kind=None, stable=None: (
+        sort(*((x, axis) if axis is not None else (x.view(-1),))).values
+    ),
     "stack": lambda tensors, axis=0: stack(tensors, axis),
+    "std": lambda x, axis=None, *, ddof=0, keepdims=False: std(x, axis=axis, correction=ddof, keepdims=keepdims),
     "sum": lambda x, axis=None, keepdims=False: sum(x, axis=axis, keepdims=keepdims),
+    "take_along_axis": lambda x, indices, axis=-1: take_along_axis(x, indices, axis),
+    "tile": lambda x, reps: tile(x, reps),
     "transpose": lambda x, axes=None: transpose(x) if axes is None else permute(x, axes),
+    "tril": lambda x, k=0: tril(x, k),
+    "triu": lambda x, k=0: triu(x, k),
+    "var": lambda x, axis=None, *, ddof=0, keepdims=False: var(x, axis=axis, correction=ddof, keepdims=keepdims),
     "where": lambda condition, a, b: where(condition, a, b),
 }
 
 __all__ = [
     "absolute",
     "add",
+    "all",
+    "any",
     "argmax",
+    "argmin",
+    "argsort",
+    "binary_cross_entropy_with_logits",
     "cast",
     "cat",
+    "ceil",
+    "chunk",
+    "clamp",
+    "clip",
     "clone",
+    "cos",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
+    "cumprod",
+    "cumsum",
+    "diagonal",
     "divide",
     "dropout",
+    "einsum",
+    "elu",
     "embedding",
+    "erf",
     "exp",
     "expand",
+    "expm1",
     "feed_forward",
     "flatten",
+    "flip",
+    "floor",
+    "gather",
     "gelu",
     "getitem",
+    "glu",
+    "hardswish",
+    "huber_loss",
+    "index_select",
+    "info_nce",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
+    "leaky_relu",
     "linear",
+    "linear_cross_entropy",
     "log",
+    "log1p",
     "log_softmax",
+    "logsigmoid",
+    "logsumexp",
+    "masked_fill",
     "matmul",
     "max",
     "maximum",
     "mean",
     "min",
     "minimum",
+    "mish",
+    "mse_loss",
     "multiply",
     "negative",
+    "nll_loss",
+    "norm",
+    "normalize",
+    "one_hot",
+    "pad",
     "permute",
     "power",
+    "prod",
     "qkv_attention",
     "relu",
+    "relu6",
+    "repeat",
+    "repeat_interleave",
     "reshape",
+    "roll",
+    "round",
+    "rsqrt",
     "scaled_dot_product_attention",
+    "scatter_add",
     "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "smooth_l1_loss",
     "softmax",
+    "softplus",
+    "sort",
     "split",
     "sqrt",
+    "square",
     "squeeze",
     "stack",
+    "std",
     "subtract",
     "sum",
+    "swiglu",
+    "take_along_axis",
     "tanh",
+    "tile",
+    "topk",
     "transpose",
+    "tril",
+    "triplet_margin_loss",
+    "triu",
+    "unbind",
     "unsqueeze",
+    "var",
     "where",
 ]

@@ -166,17 +166,17 @@ def exp(x: Any) -> Tensor:
 
 
 def log(x: Any) -> Tensor:
-    """ln x. Backward: dy / x."""
+    """ln x. Backward: dy / x, 0 where dy is 0."""
     x = floating(x)
     array = x._array
-    return record("log", np.log(array), (x,), lambda dy: (dy / array,), keeps=(x,))
+    return record("log", np.log(array), (x,), lambda dy: (over(dy, array),), keeps=(x,))
 
 
 def sqrt(x: Any) -> Tensor:
-    """√x. Backward: dy / (2√x)."""
+    """√x. Backward: dy / (2√x), 0 where dy is 0."""
     x = floating(x)
     y = np.sqrt(x._array)
-    return record("sqrt", y, (x,), lambda dy: (dy / (2 * y),), keeps_output=True)
+    return record("sqrt", y, (x,), lambda dy: (over(dy, 2 * y),), keeps_output=True)
 
 
 def tanh(x: Any) -> Tensor:
@@ -278,6 +278,14 @@ def floating(x: Any) -> Tensor:
     """As a tensor of a float dtype: float32 where it was integers."""
     x = as_tensor(x)
     return x if is_floating(x.dtype) else cast(x, np.float32)
+
+
+def over(dy: Any, divisor: Any) -> Any:
+    """dy / divisor, and 0 where dy is 0: at 0/0 and 0/NaN too.
+
+    So that where(x > 0, sqrt(x), 0), which asks nothing of the root at 0, gets no NaN from there.
+    """
+    return dy / np.where(dy == 0, divisor.dtype.type(1), divisor)
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...], dtype: Any) -> Any:

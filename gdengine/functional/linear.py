@@ -32,7 +32,7 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
     b = None if bias is None else operand(bias)
     r = None if residual is None else operand(residual)
     _check_activation("linear", activation, kernels.linear.ACTIVATIONS)
-    _check_affine("linear", x.shape, w, b)
+    check_affine("linear", x.shape, w, b)
     if r is not None and r.shape != (*x.shape[:-1], w.shape[0]):
         raise ValueError(f"linear adds a residual of shape {(*x.shape[:-1], w.shape[0])}, got {r.shape}")
     check_alike("linear", x=x, weight=w, bias=b, residual=r)
@@ -94,8 +94,8 @@ def feed_forward(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, activation: str 
     x, w1, w2 = operand(x), operand(w1), operand(w2)
     b1, b2 = (None if b is None else operand(b) for b in (b1, b2))
     _check_activation("feed_forward", activation, kernels.linear.ACTIVATIONS[1:])
-    _check_affine("feed_forward", x.shape, w1, b1, ("x", "w1", "b1"))
-    _check_affine("feed_forward", (*x.shape[:-1], w1.shape[0]), w2, b2, ("hidden values", "w2", "b2"))
+    check_affine("feed_forward", x.shape, w1, b1, ("x", "w1", "b1"))
+    check_affine("feed_forward", (*x.shape[:-1], w1.shape[0]), w2, b2, ("hidden values", "w2", "b2"))
     check_alike("feed_forward", x=x, w1=w1, b1=b1, w2=w2, b2=b2)
     (hidden, width), out, m = w1.shape, w2.shape[0], math.prod(x.shape[:-1])
     rows = x._array.reshape(m, width)
@@ -144,7 +144,7 @@ def _check_activation(function: str, activation: str | None, known: tuple[str | 
         raise ValueError(f"{function} knows the activations {known}, not {activation!r}")
 
 
-def _check_affine(
+def check_affine(
     function: str,
     x: tuple[int, ...],
     w: Tensor,

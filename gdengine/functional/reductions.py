@@ -13,11 +13,11 @@ Dims = int | tuple[int, ...] | list[int] | None
 def sum(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: bool = False) -> Tensor:
     """Σ x over ``dim`` (all axes when None). Backward: dy, repeated."""
     x = as_tensor(x)
-    dims, keep = _axes(x, dim, axis), keepdim or keepdims
+    dims, keep = axes_of(x, dim, axis), keepdim or keepdims
     shape = x.shape
 
     def backward(dy: Any) -> tuple[Any]:
-        return (np.broadcast_to(_kept(dy, dims, keep), shape),)
+        return (np.broadcast_to(kept(dy, dims, keep), shape),)
 
     return record("sum", x._array.sum(axis=dims, keepdims=keep), (x,), backward)
 
@@ -30,14 +30,14 @@ def mean(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, 
     """
     x = as_tensor(x)
     x = x if is_floating(x.dtype) else cast(x, np.float32)
-    dims, keep = _axes(x, dim, axis), keepdim or keepdims
+    dims, keep = axes_of(x, dim, axis), keepdim or keepdims
     shape = x.shape
     n = int(np.prod([shape[d] for d in dims]))
     if n == 0:
         raise ValueError(f"the mean over axes {dims} of a tensor of shape {shape} is the mean of nothing")
 
     def backward(dy: Any) -> tuple[Any]:
-        return (np.broadcast_to(_kept(dy / n, dims, keep), shape),)
+        return (np.broadcast_to(kept(dy / n, dims, keep), shape),)
 
     return record("mean", x._array.mean(axis=dims, keepdims=keep), (x,), backward)
 
@@ -54,12 +54,12 @@ def min(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, k
 
 def _extreme(name: str, reduce: Any, x: Any, dim: Dims, keep: bool) -> Tensor:
     x = as_tensor(x)
-    dims, array = _axes(x, dim, None), x._array
+    dims, array = axes_of(x, dim, None), x._array
     y = reduce(array, axis=dims, keepdims=True)
 
     def backward(dy: Any) -> tuple[Any]:
         at = array == y
-        return (_kept(dy, dims, keep) * at / at.sum(axis=dims, keepdims=True, dtype=dy.dtype),)
+        return (kept(dy, dims, keep) * at / at.sum(axis=dims, keepdims=True, dtype=dy.dtype),)
 
     return record(name, y if keep else y.squeeze(dims), (x,), backward, keeps=(x,), keeps_output=True)
 
@@ -73,7 +73,28 @@ def argmax(
     return wrap(np.argmax(x._array, axis=axis, keepdims=keepdim or keepdims))
 
 
-def _axes(x: Tensor, dim: Dims, axis: Dims) -> tuple[int, ...]:
+def argmin(
+    x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> Tensor:
+    """Where the smallest value stands, as `argmax`."""
+    x = as_tensor(x)
+    axis = dim if axis is None else axis
+    return wrap(np.argmin(x._array, axis=axis, keepdims=keepdim or keepdims))
+
+
+def any(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: bool = False) -> Tensor:
+    """Whether one element over ``dim`` is true (not 0): bool; no gradient."""
+    x = as_tensor(x)
+    return wrap(x._array.any(axis=axes_of(x, dim, axis), keepdims=keepdim or keepdims))
+
+
+def all(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: bool = False) -> Tensor:
+    """Whether every element over ``dim`` is true (not 0): bool; no gradient."""
+    x = as_tensor(x)
+    return wrap(x._array.all(axis=axes_of(x, dim, axis), keepdims=keepdim or keepdims))
+
+
+def axes_of(x: Tensor, dim: Dims, axis: Dims) -> tuple[int, ...]:
     """The axes meant, counted from the left."""
     chosen = dim if axis is None else axis
     if chosen is None:
@@ -88,6 +109,6 @@ def _axes(x: Tensor, dim: Dims, axis: Dims) -> tuple[int, ...]:
     return counted
 
 
-def _kept(dy: Any, dims: tuple[int, ...], keep: bool) -> Any:
+def kept(dy: Any, dims: tuple[int, ...], keep: bool) -> Any:
     """dy with the reduced axes present, of size 1."""
     return dy if keep else np.expand_dims(dy, dims)

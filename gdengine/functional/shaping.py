@@ -27,7 +27,7 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     x = as_tensor(x)
     if x.ndim == 0:
         return reshape(x, 1)
-    first, last = _axis(x, start_dim), _axis(x, end_dim)
+    first, last = axis_of(x, start_dim), axis_of(x, end_dim)
     if first > last:
         raise ValueError(
             f"flatten joins axes from start_dim to end_dim, got {start_dim} to {end_dim} of shape {x.shape}"
@@ -44,7 +44,7 @@ def transpose(x: Any, *dims: Any) -> Tensor:
         raise ValueError(f"transpose exchanges two axes, got {dims}: use permute for an order of all axes")
     if not dims:
         return permute(x, *reversed(range(x.ndim)))
-    a, b = (_axis(x, d) for d in dims)
+    a, b = (axis_of(x, d) for d in dims)
     y = x._array.swapaxes(a, b)
     return record("transpose", y, (x,), lambda dy: (dy.swapaxes(a, b),), view_of=x)
 
@@ -52,7 +52,7 @@ def transpose(x: Any, *dims: Any) -> Tensor:
 def permute(x: Any, *dims: Any) -> Tensor:
     """The axes in another order: a view whose axis i is x's axis dims[i]."""
     x = as_tensor(x)
-    order = tuple(_axis(x, d) for d in _shape(dims))
+    order = tuple(axis_of(x, d) for d in _shape(dims))
     if sorted(order) != list(range(x.ndim)):
         raise ValueError(f"permute needs every axis of shape {x.shape} once, got {order}")
     back = tuple(int(i) for i in np.argsort(order))
@@ -62,7 +62,7 @@ def permute(x: Any, *dims: Any) -> Tensor:
 def squeeze(x: Any, dim: int | None = None) -> Tensor:
     """Without the axes of size 1, or without axis ``dim`` if that has size 1."""
     x = as_tensor(x)
-    gone = [d for d, n in enumerate(x.shape) if n == 1 and (dim is None or d == _axis(x, dim))]
+    gone = [d for d, n in enumerate(x.shape) if n == 1 and (dim is None or d == axis_of(x, dim))]
     return reshape(x, tuple(n for d, n in enumerate(x.shape) if d not in gone))
 
 
@@ -94,7 +94,7 @@ def expand(x: Any, *shape: Any) -> Tensor:
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """One after another along an axis that exists. Backward: the pieces."""
     xs = _several("cat", tensors)
-    axis = _axis(xs[0], dim)
+    axis = axis_of(xs[0], dim)
     try:
         y = np.concatenate([x._array for x in xs], axis=axis)
     except ValueError:
@@ -120,7 +120,7 @@ def split(x: Any, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]
     Backward: the pieces side by side, zero where no gradient came.
     """
     x = as_tensor(x)
-    axis = _axis(x, dim)
+    axis = axis_of(x, dim)
     n = x.shape[axis]
     if isinstance(size, int | np.integer):
         if size < 1:
@@ -147,6 +147,21 @@ def split(x: Any, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]
     return record_many("split", pieces, (x,), backward, view_of=x, direct=True)
 
 
+def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """Cut along an axis into ``chunks`` views of one size, the last smaller; fewer where that uses up the axis."""
+    x = as_tensor(x)
+    if chunks < 1:
+        raise ValueError(f"chunk wants at least 1 piece, got {chunks}")
+    return split(x, max(-(-x.shape[axis_of(x, dim)] // chunks), 1), dim)
+
+
+def unbind(x: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis, without it: views."""
+    x = as_tensor(x)
+    axis = axis_of(x, dim)
+    return tuple([squeeze(piece, axis) for piece in split(x, 1, axis)]) if x.shape[axis] else ()
+
+
 def _several(name: str, tensors: Sequence[Any]) -> list[Tensor]:
     if isinstance(tensors, Tensor) or not len(tensors):
         raise ValueError(f"{name} wants a list of one or more tensors, got {tensors!r}")
@@ -161,7 +176,7 @@ def _as(pieces: list[Any], dtypes: list[Any]) -> tuple[Any, ...]:
     return tuple(piece.astype(dtype, copy=False) for piece, dtype in zip(pieces, dtypes, strict=True))
 
 
-def _axis(x: Tensor, dim: int) -> int:
+def axis_of(x: Tensor, dim: int) -> int:
     if not -x.ndim <= dim < x.ndim:
         raise IndexError(f"axis {dim} of a tensor of shape {x.shape}: axes go from {-x.ndim} to {x.ndim - 1}")
     return dim % x.ndim

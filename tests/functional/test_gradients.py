@@ -5,65 +5,14 @@ import pytest
 
 import gdengine as gd
 from gdengine import functional as F
+from tests.functional import gradient_cases
+from tests.functional.forms import WIDE, binary, reduction, unary, with_seed
 from tests.helpers import apart, assert_close, normal, values_and_gradients
 
-NO_GRADIENT = {"argmax"}
+NO_GRADIENT = {"argmax", *gradient_cases.NO_GRADIENT}
 POSITIVE = np.abs(apart(2, 3, seed=5)) + 0.3
 IDS = np.array([[1, 0], [2, 1], [1, 1]])
 MASK = np.array([[True, False, True], [False, True, True]])
-WIDE = apart(2, 3, 4)
-
-
-def with_seed(fn):
-    """``fn`` with the same random numbers at every call."""
-
-    def seeded(*tensors):
-        gd.manual_seed(3)
-        return fn(*tensors)
-
-    return seeded
-
-
-def unary(function, x=None):
-    """Cases of a function of each element: a matrix, a tensor without dimensions, and none at all."""
-    x = apart(2, 3) if x is None else x
-    return {"matrix": (function, x), "0-d": (function, x[0, 1]), "no elements": (function, x[:0])}
-
-
-def binary(function, a=None, b=None):
-    """Cases of a function of two: every way to broadcast, scalars on either side, one tensor on both."""
-    a = apart(2, 3) if a is None else a
-    b = apart(2, 3, seed=1) + 0.017 if b is None else b
-    return {
-        "same shape": (function, a, b),
-        "row": (function, a, b[0]),
-        "column": (function, a[:, :1], b),
-        "both repeated": (function, a[:, None, :1], b),
-        "0-d": (function, a[0, 0], b),
-        "both 0-d": (function, a[0, 0], b[1, 1]),
-        "no elements": (function, a[:0], b[:1]),
-        "number right": (lambda x: function(x, 1.7), a),
-        "number left": (lambda y: function(1.7, y), b),
-        "constant": (lambda x: function(x, b), a),
-        "integers": (lambda x: function(x, np.array([1, 2, 3])), a),
-    }
-
-
-def reduction(function):
-    """Cases of a sum or an extreme over axes."""
-    return {
-        "all": (function, WIDE),
-        "axis": (lambda x: function(x, 1), WIDE),
-        "negative axis": (lambda x: function(x, -1), WIDE),
-        "axes": (lambda x: function(x, (0, -1)), WIDE),
-        "list of axes": (lambda x: function(x, [2, 0]), WIDE),
-        "no axes": (lambda x: function(x, ()), WIDE),
-        "keepdim": (lambda x: function(x, 1, keepdim=True), WIDE),
-        "keepdim, all": (lambda x: function(x, keepdim=True), WIDE),
-        "NumPy's names": (lambda x: function(x, axis=(0, 2), keepdims=True), WIDE),
-        "0-d": (function, WIDE[0, 0, 0]),
-        "axis of an empty batch": (lambda x: function(x, 1), WIDE[:0]),
-    }
 
 
 def attention(function, t=3, s=3, d=2, **options):
@@ -326,6 +275,10 @@ CASES = {
         "on itself": (lambda a: F.where(a > 0, a, a * 0.1), apart(2, 3)),
     },
 }
+
+CASES |= gradient_cases.CASES
+for _name, _more in gradient_cases.MORE.items():
+    CASES[_name] |= {f"exact or weighted: {label}": case for label, case in _more.items()}
 
 ALL = [
     pytest.param(case[0], case[1:], id=f"{name}: {label}")

@@ -238,6 +238,50 @@ CHECKS["gelu.backward"] = Check(
 )
 
 
+# silu and swiglu ------------------------------------------------------------------------------------------------------
+
+
+def sigma(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def silu_error(x: Any) -> Any:
+    """e^−|x| adds 2 roundings, 1 + e, the quotient and the product with x one each; one is left over."""
+    return 6 * U * np.abs(x) * sigma(x) + TINY * np.abs(x)
+
+
+def silu_slope_error(x: Any) -> Any:
+    """σ(x) and σ(−x) as above, σ·(1 + x·σ) three more: 14 roundings of terms of either sign."""
+    return 14 * U * sigma(x) * (1 + np.abs(x) * sigma(-x)) + TINY * (1 + np.abs(x))
+
+
+def gate_inputs() -> Iterator[Arrays]:
+    for a in gelu_inputs():
+        yield {"a": a["x"], "b": numbers(*a["x"].shape, seed=7)}
+
+
+CHECKS["silu.forward"] = Check(gelu_inputs, plain("y"), lambda a, _: {"y": silu_error(a["x"])})
+CHECKS["silu.backward"] = Check(
+    lambda: ({"dy": numbers(*a["x"].shape, seed=8), **a} for a in gelu_inputs()),
+    plain("dx"),
+    lambda a, _: {"dx": np.abs(a["dy"]) * (silu_slope_error(a["x"]) + U)},
+)
+CHECKS["swiglu.forward"] = Check(
+    gate_inputs,
+    plain("y"),
+    lambda a, _: {"y": np.abs(a["b"]) * (silu_error(a["a"]) + U * np.abs(a["a"]) * sigma(a["a"]))},
+)
+CHECKS["swiglu.backward"] = Check(
+    lambda: ({"dy": numbers(*a["a"].shape, seed=8), **a} for a in gate_inputs()),
+    plain("da", "db"),
+    lambda a, _: {
+        "da": np.abs(a["dy"] * a["b"]) * (silu_slope_error(a["a"]) + 2 * U * sigma(a["a"]) * (1 + np.abs(a["a"]))),
+        "db": np.abs(a["dy"]) * (silu_error(a["a"]) + U * np.abs(a["a"]) * sigma(a["a"])),
+    },
+)
+
+
 # layer_norm -----------------------------------------------------------------------------------------------------------
 
 NORMS = ((1, 1), (1, 5), (7, 1), (5, 2), (13, 31), (17, 16), (63, 17), (65, 33), (129, 7), (0, 4), (300, 130))

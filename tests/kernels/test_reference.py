@@ -11,6 +11,8 @@ from gdengine.kernels.gelu import reference as gelu
 from gdengine.kernels.layer_norm import reference as layer_norm
 from gdengine.kernels.linear import reference as linear
 from gdengine.kernels.linear_cross_entropy import reference as linear_cross_entropy
+from gdengine.kernels.silu import reference as silu
+from gdengine.kernels.swiglu import reference as swiglu
 from tests.helpers import apart, normal
 
 STEP = 1e-5
@@ -69,6 +71,17 @@ def test_linear_back_through_an_activation_and_with_the_bias(activation):
 def test_gelu():
     x, dy = 2 * normal(4, 5), normal(4, 5, seed=1)
     assert_gradient(gelu.backward(dy, x), lambda: gelu.forward(x), x, dy)
+
+
+def test_silu():
+    x, dy = 2 * normal(4, 5), normal(4, 5, seed=1)
+    assert_gradient(silu.backward(dy, x), lambda: silu.forward(x), x, dy)
+
+
+def test_swiglu():
+    a, b, dy = 2 * normal(4, 5), normal(4, 5, seed=2), normal(4, 5, seed=1)
+    for gradient, x in zip(swiglu.backward(dy, a, b), (a, b), strict=True):
+        assert_gradient(gradient, lambda: swiglu.forward(a, b), x, dy)
 
 
 @pytest.mark.parametrize("affine", [False, True])

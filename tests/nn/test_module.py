@@ -402,7 +402,8 @@ def test_a_moving_average_of_weights():
 
 def test_repr():
     assert repr(nn.Sequential(nn.Linear(2, 3), nn.GELU(), nn.Sequential())) == (
-        "Sequential(\n  (0): Linear(in_features=2, out_features=3, bias=True)\n  (1): GELU()\n  (2): Sequential()\n)"
+        "Sequential(\n  (0): Linear(in_features=2, out_features=3, bias=True)\n"
+        "  (1): GELU(approximate='tanh')\n  (2): Sequential()\n)"
     )
 
 

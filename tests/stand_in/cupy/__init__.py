@@ -18,6 +18,21 @@ PASSED_ON = (  # functions that NumPy and CuPy have in common, and gdengine uses
     *("maximum", "mean", "min", "minimum", "multiply", "negative", "not_equal", "power", "reshape", "sign", "split"),
     *("sqrt", "squeeze", "stack", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "true_divide"),
     *("unravel_index", "where", "zeros_like", "ones_like", "empty_like", "full_like", "sort", "copysign"),
+    *(
+        "argmin",
+        "ceil",
+        "cos",
+        "cumprod",
+        "expm1",
+        "floor",
+        "log1p",
+        "logical_and",
+        "logical_or",
+        "rint",
+        "roll",
+        "sin",
+    ),
+    *("square", "tril", "triu"),
 )
 UNLIKE_ARRAYS = ("may_share_memory", "result_type", "shape", "ndim", "size")  # what these give is no array
 METHODS = (
