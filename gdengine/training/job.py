@@ -150,13 +150,7 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
         )
     _check_device(settings)
     settings = replace(settings, run=os.fspath(run), corpus=_place(settings.corpus))
-    text = read(settings, tokenizer_from_json(extra["tokenizer"]))
-    if text.identity != extra["corpus"]:
-        raise ValueError(
-            f"the corpus {settings.corpus} is another than the run began with: it has {_size(text.identity)} now, "
-            f"and had {_size(extra['corpus'])}"
-            + (", or others; another Python carries another text" if settings.corpus in CORPORA else "")
-        )
+    text = read(settings, tokenizer_from_json(extra["tokenizer"]), extra["corpus"])
     text.tokenizer.encode(settings.prompt)
     job = Job(settings, text, callbacks)
     current = job.trainer.extra
@@ -289,11 +283,6 @@ def _described(state: Mapping[str, Any], run: str | os.PathLike[str]) -> dict[st
             f"{run} is a run of a script of its own, not of gdengine train: use Trainer.resume() in that script"
         )
     return extra
-
-
-def _size(identity: Mapping[str, Any]) -> str:
-    """How much text a corpus holds, in words."""
-    return " ".join(f"{identity[name]:,} {name}" for name in ("characters", "tokens") if name in identity)
 
 
 def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,29 +54,31 @@ class Text:
         return loss / math.log(2) * targets.size / int(self.tokenizer.lengths()[targets].sum())
 
 
-def read(settings: Settings, tokenizer: Tokenizer | None = None) -> Text:
+def read(settings: Settings, tokenizer: Tokenizer | None = None, known: Mapping[str, Any] | None = None) -> Text:
     """The settings' corpus, split, made tokens, and counted.
 
     Args:
         settings: its corpus, tokenizer, and what is held out.
         tokenizer: the one to use, where it was made before; None makes it as the settings say.
+        known: the identity that it must have.
 
     Raises:
-        OSError, ValueError: it cannot be read, is no text, or too short.
+        OSError, ValueError: it cannot be read, is no text, or too short; or is another than it was.
         ImportError: the tokenizer needs a library that is not there.
     """
     if settings.corpus not in CORPORA and TokenFile.is_one(settings.corpus):
-        return _from_tokens(settings)
+        return _from_tokens(settings, known)
     documents = read_documents(settings.corpus)
+    identity = {"characters": sum(len(document.text) for document in documents), "sha256": _digest(documents)}
+    _check(settings.corpus, identity, known)
     train, kept, ends = _split(documents, settings)
     if tokenizer is None:
         every = [*train, *kept]
         tokenizer = tokenizer_for(settings.tokenizer or "char", lambda: train, lambda: every, settings.vocab_size)
-    identity = {"characters": sum(len(document.text) for document in documents), "sha256": _digest(documents)}
     return _counted(tokenizer, _encoded(tokenizer, train, ends), _encoded(tokenizer, kept, ends), identity, settings)
 
 
-def _from_tokens(settings: Settings) -> Text:
+def _from_tokens(settings: Settings, known: Mapping[str, Any] | None) -> Text:
     file = TokenFile.open(settings.corpus)
     if settings.tokenizer:
         raise ValueError(
@@ -84,13 +86,28 @@ def _from_tokens(settings: Settings) -> Text:
             f"{settings.tokenizer!r}; other tokens are made of the text: gdengine data prepare INPUT --out FILE "
             f"--tokenizer {settings.tokenizer}"
         )
+    tokenizer = file.tokenizer()
+    identity = {"tokens": len(file.tokens), "crc32": file.crc32, "tokenizer": fingerprint(tokenizer.to_json())}
+    _check(settings.corpus, identity, known)
     if file.held_out:
         train, kept = file.train, file.kept
     else:
         train, kept = split(file.tokens, settings.held_out, settings.held_out_blocks)
-    tokenizer = file.tokenizer()
-    identity = {"tokens": len(file.tokens), "crc32": file.crc32, "tokenizer": fingerprint(tokenizer.to_json())}
     return _counted(tokenizer, train, kept, identity, settings)
+
+
+def _check(corpus: str, identity: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
+    """Raise unless a corpus is the known one."""
+    if known is not None and identity != known:
+        raise ValueError(
+            f"the corpus {corpus} is another than the run began with: it has {_size(identity)} now, and had "
+            f"{_size(known)}" + (", or others; another Python carries another text" if corpus in CORPORA else "")
+        )
+
+
+def _size(identity: Mapping[str, Any]) -> str:
+    """How much a corpus holds, in words."""
+    return " ".join(f"{identity[name]:,} {name}" for name in ("characters", "tokens") if name in identity)
 
 
 def _split(documents: Sequence[Document], settings: Settings) -> tuple[list[str], list[str], bool]:

@@ -105,7 +105,7 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path):
     source.write_text(python_docs())
     prepare([source], tmp_path / "whole", tokenizer=spec)
     out, partial = tmp_path / "out", tmp_path / "out.partial"
-    for kill_at in (120, 60, 60):
+    for kill_at in (60, 50, 40):
         process = subprocess.Popen(
             [sys.executable, "-c", SLOWLY, str(source), str(out), spec], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
