@@ -88,22 +88,21 @@ class _Bar:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._first: int | None = None
+        self._what, self._first = "", 0
         self.fresh = 0  # bytes whose tokens were written by this process
 
     def __call__(self, what: str, done: int, total: int) -> None:
         from tqdm import tqdm
 
-        if self._bar is None or self._bar.desc != f"{what}: ":
+        if what != self._what:
             self._close()
             self._bar = tqdm(
                 desc=what, total=total, initial=done, unit="B", unit_scale=True, disable=None, dynamic_ncols=True,
                 leave=False,
             )  # fmt: skip
-            self._bar.desc = f"{what}: "
-            self._first = done
+            self._what, self._first = what, done
         self._bar.update(done - self._bar.n)
-        self.fresh = done - (self._first or 0)
+        self.fresh = done - self._first
 
     def say(self, line: str) -> None:
         click.echo(line, err=True)

@@ -263,6 +263,10 @@ class _Source:
             cut = before
             while cut < len(raw) - 1 and (0x80 <= raw[cut] < 0xC0 or raw[cut] == ord("\n")):
                 cut += 1
+            if 0x80 <= raw[cut] < 0xC0:
+                raise ValueError(
+                    f"{self.path} is too short to keep some of it back in so many places: take fewer blocks"
+                )
         return at - before + cut
 
     def _read(self, begin: int, count: int) -> bytes:

@@ -8,7 +8,8 @@ import numpy as np
 from ..kernels.philox.reference import bits
 
 _RANK = 0x64617461  # "data": a key that no training process has, so that these bits are nobody else's
-_CHUNK = 1 << 22  # tokens looked through at a time, so that a large text takes no more memory than a small one
+_CHUNK = 1 << 16  # tokens looked through at a time: their hashes stay in the cache
+_SIEVE = np.uint64(64 - 20)  # a table of 2²⁰ entries sorts out nearly all hashes that are none of those looked for
 
 
 def split(tokens: np.ndarray, held_out: float = 0.1, blocks: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -157,9 +158,13 @@ def _stand_in(windows: np.ndarray, text: np.ndarray) -> np.ndarray:
     length = windows.shape[1]
     ours = _fingerprints(windows, length)[:, 0]
     found = np.zeros(len(ours), bool)
+    sieve = np.zeros(1 << 20, bool)
+    sieve[ours >> _SIEVE] = True
     for start in range(0, len(text), _CHUNK):
         theirs = _fingerprints(text[start : start + _CHUNK + length - 1], length)
-        found |= np.isin(ours, theirs)
+        likely = theirs[sieve[theirs >> _SIEVE]]
+        if likely.size:
+            found |= np.isin(ours, likely)
     return found
 
 

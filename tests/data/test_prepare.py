@@ -167,6 +167,9 @@ def test_what_cannot_be_prepared_is_refused(tmp_path):
         prepare([tmp_path / "latin.txt"], tmp_path / "new", held_out=0)
     with pytest.raises(ValueError, match="1 bytes are too few"):
         prepare([tmp_path / "tiny.txt"], tmp_path / "new")
+    (tmp_path / "short.txt").write_text("日本" * 35, encoding="utf-8")
+    with pytest.raises(ValueError, match="too short to keep some of it back"):
+        prepare([tmp_path / "short.txt"], tmp_path / "new")
     with pytest.raises(ValueError, match="gives 1 tokens"):
         prepare([tmp_path / "tiny.txt"], tmp_path / "new", held_out=0)
     with pytest.raises(ValueError, match="a tokenizer is char, byte"):
