@@ -34,7 +34,7 @@ bits = y.size / tokenizer.lengths()[y].sum() / math.log(2)  # per byte, of a nat
 print(f"{len(learned)} files, {len(train):,} tokens of {tokenizer.vocab_size}; {len(measured)} files held out")
 
 model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, block_size=TIME, n_layer=4, n_head=4, n_embd=128))
-lr = optim.warmup_cosine(peak=4e-3, warmup=steps // 20, total=steps)
+lr = optim.warmup_cosine(peak=4e-3, warmup=min(100, steps // 4), total=steps)
 opt = optim.AdamW(model.named_parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.1, clip_norm=1.0)
 for step, (inputs, targets) in zip(range(steps), Windows(train, TIME, BATCH, seed=0), strict=False):
     loss = cross_entropy(model(inputs), targets)

@@ -20,7 +20,7 @@ class Mixture:
 
     >>> mixed = Mixture([["a"], ["b"]], weights=[3, 1], seed=1)
     >>> "".join(next(mixed) for _ in range(16))
-    'aaaabaaaabaaabba'
+    'baaabaabaabbbaaa'
 
     Args:
         loaders: with ``state_dict`` and ``load_state_dict``, as all of this package; or what can be gone through again

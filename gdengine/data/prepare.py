@@ -82,7 +82,7 @@ def prepare(
         raise ValueError(f"a tokenizer is {SPEC}, got {tokenizer!r}")
     if os.path.exists(out) and not force:
         raise FileExistsError(f"{os.fspath(out)} is there already: --force writes over it, or name another by --out")
-    parts, identity = _parts(inputs, held_out, blocks)
+    parts, identity = _parts(inputs, out, held_out, blocks)
     job = fingerprint(
         {"format": _FORMAT, "tokenizer": tokenizer, "held_out": held_out, "blocks": blocks, "of": identity}
     )
@@ -184,7 +184,7 @@ def _tokenizer(spec: str, parts: Sequence[Part], progress: Progress) -> Tokenize
 
 
 def _parts(
-    inputs: Sequence[str | os.PathLike[str]], held_out: float, blocks: int
+    inputs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], held_out: float, blocks: int
 ) -> tuple[list[Part], list[tuple[str, int, int]]]:
     """What is to be read in which order, and by what it is known again: name, size and time of change of each file."""
     names = [os.fspath(name) for name in inputs]
@@ -193,13 +193,17 @@ def _parts(
         return _of_one(None, size, held_out, blocks), [("python_docs", size, 0)]
     if set(names) & set(CORPORA) and names != ["stdlib"]:
         raise ValueError(f"a corpus that comes along is the only input, got {', '.join(names)}; a folder is ./stdlib")
-    files = stdlib_files() if names == ["stdlib"] else find_files(names)
+    written = {Path(os.path.abspath(os.fspath(path))) for path in (out, partial(out), f"{partial(out)}.json")}
+    found = stdlib_files() if names == ["stdlib"] else find_files(names)
+    files = [file for file in found if Path(os.path.abspath(file.path)) not in written]  # the folder may hold them too
     stats = [file.path.stat() for file in files]
     identity = [
         (os.fspath(file.path.absolute()), stat.st_size, stat.st_mtime_ns)
         for file, stat in zip(files, stats, strict=True)
     ]
     sizes = [stat.st_size for stat in stats]
+    if not files:
+        raise FileNotFoundError(f"there is no text but {os.fspath(out)} itself; name another folder")
     if len(files) == 1:
         return _of_one(files[0].path, sizes[0], held_out, blocks), identity
     return _of_many(files, sizes, held_out), identity

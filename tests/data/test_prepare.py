@@ -43,6 +43,24 @@ def test_many_files_are_kept_back_whole(folder, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["out", "texts"]
 
 
+def test_the_file_may_be_written_among_the_texts(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_PIECE", 200)
+    monkeypatch.setattr(module, "_EVERY", 0.0)
+    out, told = folder / "a" / "out", []
+
+    def stop(what, done, total):
+        if done > 2000:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        prepare([folder], out, progress=stop)
+    prepare([folder], out, say=told.append)
+    assert told[0].startswith("going on after")
+    written = out.read_bytes()
+    out.unlink()
+    assert prepare([folder], tmp_path / "elsewhere").path.read_bytes() == written
+
+
 def test_byte_pairs_see_the_end_of_each_document(folder, tmp_path):
     pytest.importorskip("tokenizers", reason="byte pairs need the library")
     file = prepare([str(folder / "a" / "*.txt"), folder / "b"], tmp_path / "out", tokenizer="bpe:300", held_out=0.2)
