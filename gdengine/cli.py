@@ -1,4 +1,4 @@
-"""The commands: ``gdengine train``, ``gdengine sample``, ``gdengine info``.
+"""The commands: ``gdengine train``, ``gdengine sample``, ``gdengine data``, ``gdengine info``.
 
 What takes time to import is imported inside the commands, so that ``--help`` is there at once.
 """
@@ -8,14 +8,14 @@ import os
 import secrets
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
+from .commands.data import data
+from .commands.errors import preparing
 from .training.settings import Settings, SettingsError, read_toml
 
 if TYPE_CHECKING:
@@ -93,21 +93,13 @@ def _check_folder(resumed: str, run: str | None) -> None:
         )
 
 
-@contextmanager
-def _preparing() -> Iterator[None]:
-    """While what was asked for is read and checked, a ValueError or KeyError is about that, and no fault in here."""
-    try:
-        yield
-    except SettingsError:
-        raise
-    except (ValueError, KeyError) as error:
-        raise click.ClickException(str(error.args[0])) from None
-
-
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """Train a language model by gradient descent, and let it write."""
+
+
+main.add_command(data)
 
 
 @main.command(cls=_TrainCommand)
@@ -115,7 +107,7 @@ def main() -> None:
 @click.option("--resume", "resumed", type=click.Path(), metavar="RUN", help="go on with the run in this folder")
 @_setting_options
 def train(config: str | None, resumed: str | None, **options: Any) -> None:
-    """Train a GPT to write a text, character by character.
+    """Train a GPT to write a text, character by character or in other tokens.
 
     Without any option: Python's own documentation, in about two minutes. Every option is a setting, which a TOML file
     can give as well; the run's settings.toml holds all of them.
@@ -129,7 +121,7 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
     if resumed is not None:
         _check_folder(resumed, given.get("run"))
     chosen = {**(read_toml(config) if config else {}), **given}
-    with _preparing(), compile_notice(click.echo):
+    with preparing(), compile_notice(click.echo):
         job = jobs.start(Settings.from_dict(chosen)) if resumed is None else jobs.resume(resumed, chosen)
     _introduce(job)
     try:
@@ -145,7 +137,7 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
 @main.command()
 @click.argument("run", type=click.Path())
 @click.option("--prompt", help="what it goes on from  [the run's prompt]")
-@click.option("--tokens", type=click.IntRange(1), help="characters to write  [the run's sample_tokens]")
+@click.option("--tokens", type=click.IntRange(1), help="tokens to write  [the run's sample_tokens]")
 @click.option("--temperature", type=click.FloatRange(0), help=_setting_help("temperature") + "  [the run's]")
 @click.option("--top-k", type=click.IntRange(0), help=_setting_help("top_k") + "  [the run's]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="the same seed writes the same  [a new one]")
@@ -164,7 +156,7 @@ def sample(
     def notice(line: str) -> None:
         click.echo(line, err=True)
 
-    with _preparing(), compile_notice(notice):
+    with preparing(), compile_notice(notice):
         model, tokenizer, settings = jobs.load(run)
         text = jobs.write(
             model,
@@ -192,13 +184,13 @@ def _introduce(job: "Job") -> None:
     from .training import plots
 
     s, text = job.settings, job.text
-    tokens = s.batch_size * s.accumulate * s.block_size
+    tokens, unit = s.batch_size * s.accumulate * s.block_size, text.tokenizer.unit + "s"
     lines = {
-        "text": f"{s.corpus}: {text.identity['characters']:,} characters, {text.tokenizer.vocab_size} different",
-        "held out": f"{len(text.held_out)} windows of {s.block_size} characters, none of which is trained on",
+        "text": _text(job),
+        "held out": f"{len(text.held_out)} windows of {s.block_size} {unit}, none of which is trained on",
         "model": f"GPT with {job.model.num_params():,} parameters: "
         f"{s.n_layer} layers, {s.n_head} heads, width {s.n_embd}, context {s.block_size}",
-        "training": f"steps {job.trainer.step + 1} to {s.steps} of {tokens:,} characters each; "
+        "training": f"steps {job.trainer.step + 1} to {s.steps} of {tokens:,} {unit} each; "
         f"AdamW, lr {s.lr:g}, {s.schedule}",
         "device": _place(s),
         "folder": str(job.folder),
@@ -210,6 +202,18 @@ def _introduce(job: "Job") -> None:
     if s.schedule != "constant" and s.steps > s.decay_steps:
         click.echo(f"{'lr':<10} falls until step {s.decay_steps} (decay_steps), and then stays")
     click.echo()
+
+
+def _text(job: "Job") -> str:
+    """What is learned from, and in which tokens."""
+    s, text = job.settings, job.text
+    size, different = text.tokenizer.vocab_size, f"{len(text.train):,} to learn from"
+    if "characters" not in text.identity:
+        return f"{s.corpus}: {text.identity['tokens']:,} {text.tokenizer.unit}s of {size:,}, {different}"
+    characters = f"{s.corpus}: {text.identity['characters']:,} characters"
+    if text.tokenizer.unit == "character":
+        return f"{characters}, {size} different"
+    return f"{characters}, as {text.tokenizer.unit}s of {size:,}, {different}"
 
 
 def _place(s: Settings) -> str:
@@ -233,11 +237,12 @@ def _conclude(job: "Job", val_loss: float, seconds: float) -> None:
     """What came of it: the loss beside the baselines, a sample, where things are, and what to type next."""
     from .training.job import write_summary
 
-    s, folder = job.settings, job.folder
-    click.echo(f"Done in {_duration(seconds)}. Loss on the held-out text, in nats per character:")
-    click.echo(f"  this model     {val_loss:.4f}  ({val_loss / math.log(2):.2f} bits)")
-    click.echo(f"  bigram model   {job.text.baselines['bigram']:.4f}  (knows how often each pair of characters occurs)")
-    click.echo(f"  unigram model  {job.text.baselines['unigram']:.4f}  (knows how often each character occurs)")
+    s, folder, unit, baselines = job.settings, job.folder, job.text.tokenizer.unit, job.text.baselines
+    bits = f"{val_loss / math.log(2):.2f} bits; {job.text.bits_per_byte(val_loss):.3f} bits a byte"
+    click.echo(f"Done in {_duration(seconds)}. Loss on the held-out text, in nats per {unit}:")
+    click.echo(f"  this model     {val_loss:.4f}  ({bits})")
+    click.echo(f"  bigram model   {baselines['bigram']:.4f}  (knows how often each pair of {unit}s occurs)")
+    click.echo(f"  unigram model  {baselines['unigram']:.4f}  (knows how often each {unit} occurs)")
     if job.optimizer.skipped:
         click.echo(f"{job.optimizer.skipped} steps were skipped, their gradient not being finite: a lower lr helps.")
     if s.sample_tokens:

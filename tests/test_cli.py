@@ -1,3 +1,5 @@
+import json
+import math
 import os
 import re
 import signal
@@ -171,8 +173,15 @@ def test_a_run_that_moved_goes_on(gdengine, corpus):
         (["--n-layers", "3"], 2, "Did you mean"),
         (["--n-embd", "31"], 2, "n_embd must be a multiple of n_head"),
         (["--config", "none.toml"], 2, "none.toml cannot be read"),
-        (["--corpus", "none.txt"], 1, "there is no file 'none.txt', and the corpora that come along are: python_docs"),
-        (["--corpus", "."], 1, "is a folder"),
+        (
+            ["--corpus", "none.txt"],
+            1,
+            "there is no file, folder or pattern 'none.txt'; the corpora that come along are: python_docs",
+        ),
+        (["--corpus", "none/*.txt"], 1, "no file with anything in it fits the pattern"),
+        (["--tokenizer", "word"], 2, "tokenizer must be empty, char, byte, bpe"),
+        (["--tokenizer", "bpe:none.json"], 1, "there is no file none.json"),
+        (["--vocab-size", "9"], 2, "vocab_size must be 257 or more"),
         (["--block-size", "9999"], 1, "smaller block_size"),
         (["--prompt", "ß"], 1, "'ß' (U+00DF) not among them"),
         (["--resume", "none"], 1, "there is no checkpoint in none"),
@@ -184,6 +193,75 @@ def test_what_cannot_be_done_is_said_in_one_message(gdengine, corpus, arguments,
     output = gdengine("train", "--corpus", corpus, *TINY, *arguments, code=code)
     assert message in " ".join(output.split())
     assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "told", "unit"),
+    [
+        (["byte"], "as bytes of 256, ", "byte"),
+        (["bpe", "--vocab-size", 300], "as tokens of 300, ", "token"),
+    ],
+)
+def test_other_tokens(gdengine, corpus, tokenizer, told, unit):
+    if unit == "token":
+        pytest.importorskip("tokenizers", reason="byte pairs need the library")
+    arguments = ("--no-plots", *TINY, "--sample-tokens", 9)
+    output = gdengine("train", "--corpus", corpus, "--run", "mine", "--tokenizer", *tokenizer, *arguments)
+    assert told in output
+    assert f"in nats per {unit}:" in output
+    model, per_byte = re.search(r"this model +([\d.]+) .*; ([\d.]+) bits a byte", output).groups()
+    summary = json.loads((Path("mine") / "summary.json").read_text())
+    assert summary["held_out_bits_per_byte"] == pytest.approx(float(per_byte), abs=1e-3)
+    if unit == "byte":
+        assert float(per_byte) == pytest.approx(float(model) / math.log(2), abs=2e-3)
+    assert gdengine("sample", "mine", "--prompt", "Line ß", "--tokens", 1, "--seed", 1).startswith("Line ß")
+    whole = read_lines(Path("mine") / "metrics.jsonl")
+    gdengine("train", "--resume", "mine", "--steps", 22, "--sample-tokens", 0)
+    assert read_lines(Path("mine") / "metrics.jsonl")[:20] == whole[:20]
+
+
+def test_a_folder_of_files(gdengine, corpus):
+    text = corpus.read_text()
+    for i in range(5):
+        path = Path("texts", "ab"[i % 2], f"{i}.txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("Line", f"Row {i}-"))
+    output = gdengine("train", "--corpus", "texts/**/*.txt", "--no-plots", *TINY, "--eval-windows", 7)
+    assert re.search(r"[1-7] windows of 16 characters", output)
+    assert (Path("runs") / "texts" / "summary.json").exists()
+    settings = Settings.from_toml(Path("runs") / "texts" / "settings.toml")
+    assert settings.corpus == os.path.abspath("texts/**/*.txt")
+    gdengine("train", "--resume", Path("runs") / "texts", "--corpus", "texts", "--steps", 22, "--sample-tokens", 0)
+    Path("texts", "a", "0.txt").write_text("another text altogether")
+    output = gdengine("train", "--resume", Path("runs") / "texts", "--steps", 30, code=1)
+    assert "is another than the run began with: it has" in " ".join(output.split())
+
+
+def test_a_token_file_is_made_shown_and_trained_on(gdengine, corpus):
+    output = gdengine("data", "prepare", corpus, "--out", "a.tokens", "--tokenizer", "char")
+    assert re.search(r"a\.tokens: [\d,]+ tokens of \d+ \(uint8\), the last [\d,]+ held out; tokenizer char", output)
+    assert "gdengine train --corpus a.tokens" in output
+    assert "--force" in gdengine("data", "prepare", corpus, "--out", "a.tokens", code=1)
+    output = gdengine("data", "show", "a.tokens", "--verify")
+    assert "It begins: 'Line 0: 0 is the square" in output
+    assert "Every token is as it was written" in output
+    arguments = ("train", "--corpus", "a.tokens", "--no-plots", *TINY)
+    output = gdengine(*arguments)
+    assert "characters of " in output
+    assert "trained on" in output
+    gdengine("train", "--resume", Path("runs") / "a", "--steps", 22, "--sample-tokens", 0)
+    assert "brings its own tokenizer" in gdengine(*arguments, "--tokenizer", "byte", code=1)
+    raw = Path("a.tokens").read_bytes()
+    Path("a.tokens").write_bytes(raw[:-10])
+    assert "it is cut off" in " ".join(gdengine(*arguments, code=1).split())
+    Path("a.tokens").write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    assert "has been changed since" in " ".join(gdengine("data", "show", "a.tokens", "--verify", code=1).split())
+
+
+def test_without_the_library_byte_pairs_say_how_to_get_it(gdengine, corpus, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    output = gdengine("train", "--corpus", corpus, "--tokenizer", "bpe", *TINY, code=1)
+    assert "pip install 'gdengine[bpe]'" in output
 
 
 @pytest.fixture
@@ -254,7 +332,7 @@ def test_a_text_that_begins_with_white_space_has_no_prompt_to_propose(gdengine, 
 
 def test_the_help_of_sample_says_what_the_settings_say(gdengine):
     output = " ".join(gdengine("sample", "--help").split())
-    assert "below 1: unlikely characters are drawn more rarely; 0: never" in output
+    assert "below 1: unlikely tokens are drawn more rarely; 0: never" in output
 
 
 def test_a_damaged_checkpoint_is_refused(gdengine, tiny_run):

@@ -1,11 +1,20 @@
-"""The examples and the README's script run, and learn."""
+"""The examples, the README's scripts, and what docstrings show: all of it runs, and the examples learn.
 
+The rule: a block of a page that is marked as Python is a script, and runs; what stands after ``>>>`` in a docstring is
+a doctest, and gives what is written under it. An indented block without ``>>>`` is a sketch, and does not run.
+"""
+
+import doctest
+import importlib
 import re
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+
+import gdengine
+from gdengine import nn
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +38,36 @@ def test_gpt_on_tensors(monkeypatch, capsys):
     first, last = losses(capsys.readouterr().out)
     assert first > 4.3
     assert last < 4.3
+
+
+def run_example(name, monkeypatch, capsys, *arguments):
+    """What an example prints."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+    return capsys.readouterr().out
+
+
+def accuracy(output: str) -> float:
+    return float(re.search(r"test accuracy (\d\.\d+)", output)[1])
+
+
+def test_digits_mlp(monkeypatch, capsys):
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    assert accuracy(run_example("digits_mlp.py", monkeypatch, capsys)) >= 0.97
+
+
+@pytest.mark.skipif(not {"Conv2d", "MaxPool2d"} <= set(nn.__all__), reason="there are no convolutional layers yet")
+def test_digits_convnet(monkeypatch, capsys):
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    assert accuracy(run_example("digits_convnet.py", monkeypatch, capsys)) >= 0.985
+
+
+def test_stdlib_bpe(monkeypatch, capsys):
+    pytest.importorskip("tokenizers", reason="byte pairs need the library")
+    output = run_example("stdlib_bpe.py", monkeypatch, capsys, 150)
+    held_out = {name: float(bits) for name, bits in re.findall(r"held out: (\w+) (\d+\.\d+) bits per byte", output)}
+    assert held_out["bigram"] < held_out["unigram"] < 4
+    assert held_out["model"] < held_out["unigram"] - 0.1  # after 150 steps; after 3,000 it is below the bigram
 
 
 def test_the_two_gpts_are_one_model():
@@ -56,12 +95,51 @@ def test_the_two_gpts_are_one_model():
     np.testing.assert_allclose(model(ids).numpy(), written["model"](p, ids).numpy(), atol=5e-6)
 
 
-def test_the_readme_script(capsys):
-    script = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert script is not None
-    assert len([line for line in script[1].splitlines() if line and not line.startswith(" " * 18)]) <= 20
-    exec(compile(script[1].replace("500", "60"), "README.md", "exec"), {})
-    assert capsys.readouterr().out.startswith("0 4.")
+def scripts(page: Path) -> list[str]:
+    """The blocks of a page that are marked as Python."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+PAGES = sorted(
+    page for page in ROOT.rglob("*.md") if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)
+)
+SCRIPTS = [
+    pytest.param(script, id=f"{page.relative_to(ROOT)}:{number}")
+    for page in PAGES
+    for number, script in enumerate(scripts(page))
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_in_pages_run(script, tmp_path, monkeypatch, capsys):
+    """At a small size: what is done 500 times or more is done 60 times."""
+    monkeypatch.chdir(tmp_path)
+    small = re.sub(r"\b(?:500|[1-9]\d?_?000)\b", "60", script)
+    exec(compile(small, "the page's script", "exec"), {"__name__": "__main__"})
+    if script == scripts(ROOT / "README.md")[0]:
+        assert capsys.readouterr().out.startswith("0 4.")  # ln of about a hundred characters
+
+
+def test_the_readme_script_has_twenty_lines():
+    script = scripts(ROOT / "README.md")[0]
+    assert len([line for line in script.splitlines() if line and not line.startswith(" " * 18)]) <= 20
+
+
+def documented() -> list[str]:
+    """The modules whose docstrings have examples."""
+    package = ROOT / "gdengine"
+    paths = [*package.rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
+    found = [path for path in paths if re.search(r"^ *>>> ", path.read_text(encoding="utf-8"), re.MULTILINE)]
+    names = [("gdengine" if ROOT / "kernels" in path.parents else "", path.relative_to(ROOT)) for path in found]
+    words = [".".join([top, *path.with_suffix("").parts]).strip(".").removesuffix(".__init__") for top, path in names]
+    return sorted(set(words))
+
+
+@pytest.mark.parametrize("name", documented())
+def test_docstrings_show_what_happens(name):
+    result = doctest.testmod(importlib.import_module(name), extraglobs={"gd": gdengine}, raise_on_error=False)
+    assert result.failed == 0
+    assert result.attempted > 0
 
 
 @pytest.mark.parametrize("words", ["pip install '.[plots]' && gdengine train", "pip install '.[test]' && pytest"])

@@ -8,7 +8,19 @@ from pathlib import Path
 import gdengine
 
 ROOT = Path(gdengine.__file__).parent.parent
-LATER = ["click", "cupy", "matplotlib", "numba", "safetensors", "scipy", "tqdm", "tomli_w", "torch"]
+LATER = [
+    "click",
+    "cupy",
+    "matplotlib",
+    "numba",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "tokenizers",
+    "tqdm",
+    "tomli_w",
+    "torch",
+]
 
 
 def run(code, **environment):

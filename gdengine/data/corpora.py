@@ -4,9 +4,14 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
+
+from .files import TextFile, find_files, stdlib_files
 
 # A paragraph of fewer characters may come again: "Changed in version 3.8:" is how this text is written, and no copy.
 _PASSAGE = 40
+
+SEPARATOR = "\n\n\n"  # between documents, for a tokenizer that has no token for the end of a text
 
 
 def python_docs() -> str:
@@ -27,7 +32,7 @@ def python_docs() -> str:
             "this Python was installed without pydoc_data.topics, the default corpus; "
             "train on a text file of your own: gdengine train --corpus FILE"
         ) from error
-    return "\n\n\n".join(_new_paragraphs(topics[name] for name in sorted(topics)))
+    return SEPARATOR.join(_new_paragraphs(topics[name] for name in sorted(topics)))
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -46,32 +51,79 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise FileNotFoundError(f"there is no file {path}") from None
     except PermissionError:
         raise PermissionError(f"{path} may not be read: permission denied") from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 text: byte 0x{raw[error.start]:02x} at offset {error.start} ({error.reason}); "
-            f"convert it first: iconv -f latin1 -t utf-8 {path}"
-        ) from None
+    text = decoded(raw, path)
     if not text.strip():
         raise ValueError(f"{path} is empty")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text
 
 
-CORPORA: dict[str, Callable[[], str]] = {"python_docs": python_docs}
-
-
-def read_corpus(name: str) -> str:
-    """A corpus by its name in ``CORPORA``, else the text file at that path (``./python_docs`` for a file of that name).
+def decoded(raw: bytes, path: str | os.PathLike[str], offset: int = 0) -> str:
+    r"""The bytes of a UTF-8 file from ``offset`` on as text: a byte-order mark dropped, every line end made ``\n``.
 
     Raises:
-        FileNotFoundError: neither; the message lists the names.
+        ValueError: they are not UTF-8 (says at which byte of the file).
+    """
+    try:
+        text = raw.decode("utf-8-sig" if offset == 0 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset {offset + error.start} "
+            f"({error.reason}); convert it first: iconv -f latin1 -t utf-8 {path}; or, if it is no text, leave it out "
+            "by a pattern: 'folder/**/*.txt'"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+class Document(NamedTuple):
+    """A text with the name that it has in its corpus."""
+
+    name: str
+    text: str
+
+
+def _python_docs() -> list[Document]:
+    return [Document("python_docs", python_docs())]
+
+
+def _stdlib() -> list[Document]:
+    return _read(stdlib_files())
+
+
+CORPORA: dict[str, Callable[[], list[Document]]] = {"python_docs": _python_docs, "stdlib": _stdlib}
+
+
+def read_documents(name: str) -> list[Document]:
+    """The documents of a corpus: one that comes along (``CORPORA``), a text file, a folder or a pattern of files.
+
+    A file or folder that is called as one that comes along is ``./stdlib``. See `find_files` for the order, and
+    `read_text` for how a file is read; of many, those with nothing but white space in them are left out.
+
+    Raises:
+        FileNotFoundError: there is none of that name; the message lists those that come along.
+        ValueError: a file is not UTF-8; or all are empty.
     """
     if name in CORPORA:
         return CORPORA[name]()
-    if not os.path.exists(name):
-        raise FileNotFoundError(f"there is no file {name!r}, and the corpora that come along are: {', '.join(CORPORA)}")
-    return read_text(name)
+    try:
+        files = find_files(name)
+    except FileNotFoundError as error:
+        if os.path.exists(name):
+            raise
+        raise FileNotFoundError(f"{error}; the corpora that come along are: {', '.join(CORPORA)}") from None
+    return [Document(files[0].name, read_text(files[0].path))] if len(files) == 1 else _read(files)
+
+
+def read_corpus(name: str) -> str:
+    """The text of a corpus as `read_documents` finds it, documents with two empty lines between them."""
+    return SEPARATOR.join(document.text for document in read_documents(name))
+
+
+def _read(files: Iterable[TextFile]) -> list[Document]:
+    texts = ((file.name, decoded(file.path.read_bytes(), file.path)) for file in files)
+    documents = [Document(name, text) for name, text in texts if text.strip()]
+    if not documents:
+        raise ValueError("all files of the corpus are empty")
+    return documents
 
 
 def _new_paragraphs(texts: Iterable[str]) -> Iterable[str]:

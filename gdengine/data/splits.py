@@ -1,8 +1,15 @@
 """What is kept back to measure on, so that nothing measured was trained on."""
 
+import hashlib
+from collections.abc import Sequence
+
 import numpy as np
 
-_CHUNK = 1 << 22  # tokens looked through at a time, so that a large text takes no more memory than a small one
+from ..kernels.philox.reference import bits
+
+_RANK = 0x64617461  # "data": a key that no training process has, so that these bits are nobody else's
+_CHUNK = 1 << 16  # tokens looked through at a time: their hashes stay in the cache
+_SIEVE = np.uint64(64 - 20)  # a table of 2²⁰ entries sorts out nearly all hashes that are none of those looked for
 
 
 def split(tokens: np.ndarray, held_out: float = 0.1, blocks: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -29,30 +36,96 @@ def split(tokens: np.ndarray, held_out: float = 0.1, blocks: int = 20) -> tuple[
     tokens = np.asarray(tokens)
     if tokens.ndim != 1:
         raise ValueError(f"split takes one row of tokens, got shape {tokens.shape}")
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out is the share kept back, between 0 and 1, got {held_out}")
-    if blocks < 1:
-        raise ValueError(f"blocks must be 1 or more, got {blocks}")
-    ends = np.arange(1, blocks + 1) * len(tokens) // blocks
-    starts = np.concatenate(([0], ends[:-1]))
-    cuts = ends - np.floor((ends - starts) * held_out).astype(np.int64)
-    if (cuts == starts).any() or (cuts == ends).any():
-        raise ValueError(
-            f"{len(tokens)} tokens are too few to keep {held_out:g} of them back in {blocks} blocks: "
-            "a block would be empty; take fewer blocks or a longer text"
-        )
+    starts, cuts, ends = stretches(len(tokens), held_out, blocks, "tokens")
     train = np.concatenate([tokens[a:b] for a, b in zip(starts, cuts, strict=True)])
     kept = np.concatenate([tokens[a:b] for a, b in zip(cuts, ends, strict=True)])
     return train, kept
 
 
-def unseen_windows(held_out: np.ndarray, train: np.ndarray, block_size: int) -> np.ndarray:
+def split_text(text: str, held_out: float = 0.1, blocks: int = 20) -> tuple[str, str]:
+    """`split` of a text before it is made tokens: what a tokenizer may learn from, and what is kept back."""
+    starts, cuts, ends = stretches(len(text), held_out, blocks, "characters")
+    train = "".join(text[a:b] for a, b in zip(starts, cuts, strict=True))
+    return train, "".join(text[a:b] for a, b in zip(cuts, ends, strict=True))
+
+
+def split_files(names: Sequence[str], sizes: Sequence[int], held_out: float = 0.1) -> list[bool]:
+    """Which of many files are kept back whole: about so large a share of their size, at least one, and not all.
+
+    They are taken in the order of the SHA-256 of their names until the share is reached, those that would reach more
+    than half their size beyond it left out: as good as random, and the same wherever the files lie.
+
+    Raises:
+        ValueError: there is but one file, or the share is not between 0 and 1.
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out is the share kept back, between 0 and 1, got {held_out}")
+    if len(names) < 2:
+        raise ValueError(f"to keep whole files back takes two files or more, got {len(names)}")
+    order = sorted(range(len(names)), key=lambda i: (hashlib.sha256(names[i].encode()).digest(), i))
+    wanted, taken = held_out * sum(sizes), 0
+    kept = [False] * len(names)
+    for i in order[:-1]:
+        if taken + sizes[i] / 2 <= wanted:
+            kept[i], taken = True, taken + sizes[i]
+    if not any(kept):
+        kept[order[0]] = True
+    return kept
+
+
+def stratified(labels: np.ndarray, held_out: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Which examples to train on and which to hold out, the same share of every class: numbers of rows, ascending.
+
+    Of a class's n examples round(held_out · n) are held out, at least one, drawn by Philox bits with key (seed, "data")
+    and the class's number, in ascending order, as call.
+
+    Raises:
+        ValueError: labels are no row, the share is not between 0 and 1, or a class has too few examples for both sides.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"labels are a row, one of each example, got shape {labels.shape}")
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out is the share kept back, between 0 and 1, got {held_out}")
+    kept = np.zeros(len(labels), bool)
+    for number, label in enumerate(np.unique(labels)):
+        members = np.flatnonzero(labels == label)
+        count = max(round(held_out * len(members)), 1)
+        if count >= len(members):
+            raise ValueError(f"class {label} has {len(members)} examples: too few to hold {held_out:g} of them out")
+        kept[members[np.argsort(bits((seed, _RANK), number, len(members)), kind="stable")[:count]]] = True
+    return np.flatnonzero(~kept), np.flatnonzero(kept)
+
+
+def stretches(n: int, held_out: float, blocks: int, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each block of `split` begins, where the part of it begins that is kept back, and where it ends.
+
+    Raises:
+        ValueError: the share is not between 0 and 1, or ``n`` is too small for so many blocks.
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out is the share kept back, between 0 and 1, got {held_out}")
+    if blocks < 1:
+        raise ValueError(f"blocks must be 1 or more, got {blocks}")
+    ends = np.arange(1, blocks + 1) * n // blocks
+    starts = np.concatenate(([0], ends[:-1]))
+    cuts = ends - np.floor((ends - starts) * held_out).astype(np.int64)
+    if (cuts == starts).any() or (cuts == ends).any():
+        raise ValueError(
+            f"{n} {what} are too few to keep {held_out:g} of them back in {blocks} blocks: "
+            "a block would be empty; take fewer blocks or a longer text"
+        )
+    return starts, cuts, ends
+
+
+def unseen_windows(held_out: np.ndarray, train: np.ndarray, block_size: int, limit: int | None = None) -> np.ndarray:
     """The held-out text in windows, side by side, without those that stand somewhere in ``train`` word for word.
 
     Args:
         held_out: integers ``(n,)``.
         train: integers ``(m,)``: what the model learns from.
         block_size: T, the tokens of context.
+        limit: so many windows at most, taken at even distances.
 
     Returns:
         ``(windows, T + 1)``: a window's first T tokens are the context, its last T the targets. Each held-out token but
@@ -67,7 +140,10 @@ def unseen_windows(held_out: np.ndarray, train: np.ndarray, block_size: int) -> 
             f"the held-out text has {len(held_out)} tokens, and a window of block_size {block_size} needs "
             f"{block_size + 1}; keep more back, take a longer text, or a smaller block_size"
         )
-    windows = held_out[np.arange(count)[:, None] * block_size + np.arange(block_size + 1)]
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be 1 or more, got {limit}")
+    chosen = np.arange(count) if limit is None or count <= limit else np.arange(limit) * count // limit
+    windows = held_out[chosen[:, None] * block_size + np.arange(block_size + 1)]
     seen = _stand_in(windows, train)
     if seen.all():
         raise ValueError(
@@ -82,9 +158,13 @@ def _stand_in(windows: np.ndarray, text: np.ndarray) -> np.ndarray:
     length = windows.shape[1]
     ours = _fingerprints(windows, length)[:, 0]
     found = np.zeros(len(ours), bool)
+    sieve = np.zeros(1 << 20, bool)
+    sieve[ours >> _SIEVE] = True
     for start in range(0, len(text), _CHUNK):
         theirs = _fingerprints(text[start : start + _CHUNK + length - 1], length)
-        found |= np.isin(ours, theirs)
+        likely = theirs[sieve[theirs >> _SIEVE]]
+        if likely.size:
+            found |= np.isin(ours, likely)
     return found
 
 

@@ -1,18 +1,19 @@
-"""The main job, ``gdengine train``: a GPT learns to write a text, character by character."""
+"""The main job, ``gdengine train``: a GPT learns to write a text, token by token."""
 
-import hashlib
+import glob
+import itertools
 import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import random
-from ..data import CORPORA, Bigram, CharTokenizer, Unigram, Windows, batched, read_corpus, split, unseen_windows
+from ..data import CORPORA, Tokenizer, Windows, batched, tokenizer_from_json
 from ..device import resolve
 from ..functional import cross_entropy
 from ..kernels.threads import get_num_threads, set_num_threads
@@ -21,6 +22,7 @@ from ..optim import AdamW, Constant, Cosine, Linear, Schedule, Warmup
 from . import checkpoint
 from .folder import RunFolder
 from .settings import Settings, SettingsError
+from .text import Text, read
 from .trainer import Callback, Trainer
 
 # What may differ when a run goes on. Where the corpus lies may change too: what is in it is compared.
@@ -29,25 +31,6 @@ FREE = (
     *("prompt", "sample_tokens", "temperature", "top_k"),
 )
 DECIDED = ("threads", "decay_steps")  # 0 says "as it comes", which was decided when the run began
-
-
-@dataclass(frozen=True)
-class Text:
-    """A corpus, ready to train on.
-
-    Attributes:
-        tokenizer: of its characters.
-        train: the training tokens ``(n,)``.
-        held_out: the windows measured on ``(m, block_size + 1)``; none of them stands in ``train``.
-        identity: the number of characters, and a SHA-256 of the text, by which a resumed run knows it.
-        baselines: what counting alone reaches on ``held_out``: the loss of a unigram and of a bigram model.
-    """
-
-    tokenizer: CharTokenizer
-    train: np.ndarray
-    held_out: np.ndarray
-    identity: dict[str, Any]
-    baselines: dict[str, float]
 
 
 class Job:
@@ -108,7 +91,7 @@ class Job:
 
         if not (self.settings.plots and can_draw()):
             return
-        title = f"GPT of {self.model.num_params() / 1e6:.2f} million parameters on {Path(self.settings.corpus).stem}"
+        title = f"GPT of {self.model.num_params() / 1e6:.2f} million parameters on {_name(self.settings.corpus)}"
         draw_loss(self.trainer.history, self.folder / "loss.png", baselines=self.text.baselines, title=title)
         draw_lr(self.trainer.history, self.folder / "lr.png")
 
@@ -167,13 +150,7 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
         )
     _check_device(settings)
     settings = replace(settings, run=os.fspath(run), corpus=_place(settings.corpus))
-    text = read(settings)
-    if text.identity != extra["corpus"]:
-        raise ValueError(
-            f"the corpus {settings.corpus} is another than the run began with: it has "
-            f"{text.identity['characters']} characters now, and had {extra['corpus']['characters']}"
-            + (", or others; another Python carries another documentation" if settings.corpus in CORPORA else "")
-        )
+    text = read(settings, tokenizer_from_json(extra["tokenizer"]), extra["corpus"])
     text.tokenizer.encode(settings.prompt)
     job = Job(settings, text, callbacks)
     current = job.trainer.extra
@@ -183,7 +160,7 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
     return job
 
 
-def load(run: str | os.PathLike[str]) -> tuple[GPT, CharTokenizer, Settings]:
+def load(run: str | os.PathLike[str]) -> tuple[GPT, Tokenizer, Settings]:
     """The model of a run as its newest checkpoint has it, ready to write; its tokenizer, and its settings.
 
     Raises:
@@ -193,25 +170,22 @@ def load(run: str | os.PathLike[str]) -> tuple[GPT, CharTokenizer, Settings]:
     state = RunFolder(run).load()
     extra = _described(state, run)
     settings = Settings.from_dict(extra["settings"])
-    tokenizer = CharTokenizer.from_json(extra["tokenizer"])
+    tokenizer = tokenizer_from_json(extra["tokenizer"])
     set_num_threads(settings.threads or get_num_threads())
     model = GPT(_config(settings, tokenizer))
     model.load_state_dict(state["model"])
     return model, tokenizer, settings
 
 
-def write(
-    model: GPT, tokenizer: CharTokenizer, prompt: str, tokens: int, temperature: float, top_k: int, seed: int
-) -> str:
-    """The prompt, and so many characters that the model goes on with; an empty prompt is a new line that is not shown.
+def write(model: GPT, tokenizer: Tokenizer, prompt: str, tokens: int, temperature: float, top_k: int, seed: int) -> str:
+    """The prompt, and so many tokens that the model goes on with; an empty prompt is a new line that is not shown.
 
     The random numbers are drawn from ``seed``, and the default generator is left as it was.
 
     Raises:
         ValueError: a character of the prompt is unknown to the tokenizer; says which.
     """
-    silent = "\n" if "\n" in tokenizer.alphabet else tokenizer.alphabet[0]
-    ids = tokenizer.encode(prompt or silent)
+    ids = tokenizer.encode(prompt) if prompt else np.array([tokenizer.start])
     before = random.state_dict()
     random.manual_seed(seed)
     try:
@@ -221,30 +195,6 @@ def write(
     return tokenizer.decode(written if prompt else written[1:])
 
 
-def read(settings: Settings) -> Text:
-    """The settings' corpus, split and counted.
-
-    Raises:
-        OSError, ValueError: it cannot be read, is no text, or too short.
-    """
-    text = read_corpus(settings.corpus)
-    tokenizer = CharTokenizer.from_text(text)
-    train, kept = split(tokenizer.encode(text), settings.held_out, settings.held_out_blocks)
-    held_out = unseen_windows(kept, train, settings.block_size)
-    x, y = held_out[:, :-1], held_out[:, 1:]
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return Text(
-        tokenizer,
-        train,
-        held_out,
-        identity={"characters": len(text), "sha256": digest},
-        baselines={
-            "unigram": Unigram(train, tokenizer.vocab_size).loss(y),
-            "bigram": Bigram(train, tokenizer.vocab_size).loss(x, y),
-        },
-    )
-
-
 def write_summary(job: Job, val_loss: float) -> Path:
     """``summary.json``: what came of the run, for other programs to read."""
     summary = {
@@ -252,6 +202,7 @@ def write_summary(job: Job, val_loss: float) -> Path:
         "tokens": job.trainer.tokens,
         "parameters": job.model.num_params(),
         "held_out_loss": val_loss,
+        "held_out_bits_per_byte": job.text.bits_per_byte(val_loss),
         **job.text.baselines,
         "skipped_steps": job.optimizer.skipped,
         "corpus": job.text.identity,
@@ -269,12 +220,22 @@ def _check_device(settings: Settings) -> None:
 
 
 def _place(corpus: str) -> str:
-    """A corpus that is a file, with its whole path: a run may go on in another folder."""
-    return corpus if corpus in CORPORA or not os.path.exists(corpus) else os.path.abspath(corpus)
+    """A corpus of files, with its whole path: a run may go on in another folder."""
+    is_there = os.path.exists(corpus) or glob.has_magic(corpus)
+    return os.path.abspath(corpus) if is_there and corpus not in CORPORA else corpus
 
 
-def _config(settings: Settings, tokenizer: CharTokenizer) -> GPTConfig:
-    names = {field.name for field in fields(GPTConfig)} & set(settings.to_dict())
+def _name(corpus: str) -> str:
+    """What a corpus is called: its own name, that of its file or folder, of a pattern the folder that it begins in."""
+    if corpus in CORPORA:
+        return corpus
+    folders = itertools.takewhile(lambda part: not glob.has_magic(part), Path(corpus).parts)
+    path = corpus if os.path.exists(corpus) else os.path.join("", *folders)
+    return Path(os.path.abspath(path)).stem or "text"
+
+
+def _config(settings: Settings, tokenizer: Tokenizer) -> GPTConfig:
+    names = ({field.name for field in fields(GPTConfig)} & set(settings.to_dict())) - {"vocab_size"}
     return GPTConfig(vocab_size=tokenizer.vocab_size, **{name: getattr(settings, name) for name in sorted(names)})
 
 
@@ -300,7 +261,7 @@ def _new_folder(settings: Settings) -> Path:
             )
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-    name, number = Path(settings.corpus).stem, 1
+    name, number = _name(settings.corpus), 1
     while True:
         folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
         try:

@@ -14,7 +14,19 @@ from ..kernels import dispatch
 from ..kernels.common import blas
 from ..kernels.threads import available_cores, get_num_threads
 
-_PACKAGES = ("numpy", "numba", "ml_dtypes", "safetensors", "click", "tqdm", "tomli_w", "cupy", "matplotlib")
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "ml_dtypes",
+    "safetensors",
+    "click",
+    "tqdm",
+    "tomli_w",
+    "cupy",
+    "matplotlib",
+    "tokenizers",
+    "sklearn",
+)
 
 
 def environment() -> Iterator[tuple[str, str]]:

@@ -10,6 +10,8 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..data.tokenizers.spec import SPEC, is_spec
+
 Check = tuple[Callable[[Any], bool], str]
 
 
@@ -30,6 +32,7 @@ _SHARE: Check = (lambda value: 0 <= value < 1, "0 or more, and below 1")
 _PART: Check = (lambda value: 0 < value < 1, "between 0 and 1")
 _FROM_0_TO_1: Check = (lambda value: 0 <= value <= 1, "from 0 to 1")
 _DEVICE: Check = (lambda value: re.fullmatch(r"cpu|cuda(:\d+)?", value) is not None, "cpu, cuda or cuda:1")
+_TOKENIZER: Check = (lambda value: not value or is_spec(value), f"empty, {SPEC}")
 _SEED: Check = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
 
@@ -41,9 +44,23 @@ def _setting(section: str, default: Any, help: str, check: Check | None = None) 
 class Settings:
     """The settings of ``gdengine train``. Making one checks it: a wrong value raises `SettingsError`."""
 
-    corpus: str = _setting("data", "python_docs", "a corpus that comes along (python_docs), or a UTF-8 text file")
-    held_out: float = _setting("data", 0.1, "share of the text kept back to measure on", _PART)
-    held_out_blocks: int = _setting("data", 20, "places it is taken from; 1: the end of the text", _at_least(1))
+    corpus: str = _setting(
+        "data",
+        "python_docs",
+        "a corpus that comes along (python_docs, stdlib), a UTF-8 text file, a folder or a 'pattern/**/*.txt' of them, "
+        "or a token file",
+    )
+    held_out: float = _setting(
+        "data", 0.1, "share of the text kept back to measure on: of many files, whole ones", _PART
+    )
+    held_out_blocks: int = _setting(
+        "data", 20, "of one file, places it is taken from; 1: the end of the text", _at_least(1)
+    )
+    eval_windows: int = _setting("data", 2000, "windows of it measured on at most; 0: all", _at_least(0))
+    tokenizer: str = _setting(
+        "data", "", "char, byte, bpe, bpe:FILE or gpt2:FOLDER; empty: the token file's, else char", _TOKENIZER
+    )
+    vocab_size: int = _setting("data", 4096, "tokens of bpe, which is learned from the text", _at_least(257))
 
     n_layer: int = _setting("model", 4, "transformer blocks", _at_least(1))
     n_head: int = _setting("model", 4, "attention heads of a block", _at_least(1))
@@ -80,9 +97,9 @@ class Settings:
     threads: int = _setting("training", 0, "CPU threads; 0: one for each core", _at_least(0))
 
     prompt: str = _setting("sample", "", "what the sample goes on from; empty: a new line")
-    sample_tokens: int = _setting("sample", 500, "characters written when the run ends; 0: none", _at_least(0))
+    sample_tokens: int = _setting("sample", 500, "tokens written when the run ends; 0: none", _at_least(0))
     temperature: float = _setting(
-        "sample", 0.8, "below 1: unlikely characters are drawn more rarely; 0: never", _at_least(0)
+        "sample", 0.8, "below 1: unlikely tokens are drawn more rarely; 0: never", _at_least(0)
     )
     top_k: int = _setting("sample", 0, "only the k likeliest tokens are drawn; 0: any", _at_least(0))
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gdengine.data import Bigram, Unigram
+from gdengine.data import Bigram, Unigram, baselines
 
 TOKENS = np.array([0, 1, 0, 1, 0, 2, 0, 1])
 
@@ -32,3 +32,13 @@ def test_pairs_help_where_tokens_follow_each_other():
     x, y = tokens[:-1], tokens[1:]
     assert Unigram(tokens, 5).loss(y) == pytest.approx(math.log(5), abs=1e-4)
     assert Bigram(tokens, 5).loss(x, y) < 0.1
+
+
+def test_pairs_are_counted_the_same_in_a_table_or_without(monkeypatch):
+    rng = np.random.default_rng(0)
+    tokens, x, y = rng.integers(0, 30, 500).astype(np.uint8), rng.integers(0, 40, (9, 9)), rng.integers(0, 40, (9, 9))
+    table = Bigram(tokens, 40)
+    monkeypatch.setattr(baselines, "_SPARSE", 40)
+    pairs = Bigram(tokens, 40)
+    np.testing.assert_array_equal(pairs.probabilities, table.probabilities)
+    assert pairs.loss(x, y) == table.loss(x, y)

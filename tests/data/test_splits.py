@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gdengine.data import CharTokenizer, python_docs, split, splits, unseen_windows
+from gdengine.data import CharTokenizer, python_docs, split, split_text, splits, unseen_windows
 
 
 @pytest.mark.parametrize(("n", "held_out", "blocks"), [(100, 0.1, 1), (1003, 0.1, 7), (999, 0.33, 20), (50, 0.5, 5)])
@@ -88,3 +88,23 @@ def test_held_out_text_shorter_than_a_window_is_refused():
 def test_a_text_that_only_repeats_itself_is_refused():
     with pytest.raises(ValueError, match="word for word"):
         unseen_windows(np.zeros(50, np.int32), np.zeros(500, np.int32), 8)
+
+
+def test_a_text_is_split_as_its_characters_are():
+    text = "".join(chr(97 + i % 26) for i in range(1003))
+    train, kept = split_text(text, 0.2, 7)
+    expected = split(np.array([ord(c) for c in text]), 0.2, 7)
+    assert [[ord(c) for c in part] for part in (train, kept)] == [part.tolist() for part in expected]
+    with pytest.raises(ValueError, match="10 characters are too few"):
+        split_text("a" * 10, 0.1, 20)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 18, 99])
+def test_so_many_windows_at_even_distances(limit):
+    every = unseen_windows(np.arange(150), np.arange(0), 8)
+    chosen = unseen_windows(np.arange(150), np.arange(0), 8, limit)
+    assert len(chosen) == min(limit, len(every))
+    gaps = np.diff(chosen[:, 0]) // 8
+    assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
+    with pytest.raises(ValueError, match="limit must be 1 or more"):
+        unseen_windows(np.arange(150), np.arange(0), 8, 0)

@@ -1,9 +1,11 @@
-"""Text to integers and back."""
+"""A token for each character."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from .common import checked_tokens, smallest_dtype
 
 _SHOWN = 5  # unknown characters that an error names
 
@@ -18,16 +20,20 @@ class CharTokenizer:
         ValueError: a character stands twice in the alphabet, or there is none.
     """
 
+    unit = "character"
+    end_of_text = None
+
     def __init__(self, alphabet: str):
         self.alphabet = alphabet
         self._points = _code_points(alphabet)
-        self._order = np.argsort(self._points, kind="stable")
-        self._sorted = self._points[self._order]
         if not alphabet:
             raise ValueError("a tokenizer needs at least one character, and the text is empty")
-        twice = self._sorted[1:][self._sorted[1:] == self._sorted[:-1]]
+        ordered = np.sort(self._points)
+        twice = ordered[1:][ordered[1:] == ordered[:-1]]
         if twice.size:
             raise ValueError(f"{_named(chr(twice[0]))} stands twice in the alphabet; every character may stand once")
+        self._tokens = np.full(int(ordered[-1]) + 2, -1, np.int32)  # by code point; the last is of all that are higher
+        self._tokens[self._points] = np.arange(len(alphabet))
 
     @classmethod
     def from_text(cls, text: str) -> "CharTokenizer":
@@ -39,18 +45,21 @@ class CharTokenizer:
         """The number of different tokens."""
         return len(self.alphabet)
 
+    @property
+    def start(self) -> int:
+        """The line end, where it is known."""
+        return max(self.alphabet.find("\n"), 0)
+
     def encode(self, text: str) -> np.ndarray:
-        """The tokens of ``text``: int32 ``(len(text),)``.
+        """The tokens of ``text``: ``(len(text),)`` of the smallest dtype that holds them.
 
         Raises:
             ValueError: a character is not in the alphabet; says which, and where.
         """
-        points = _code_points(text)
-        places = np.minimum(np.searchsorted(self._sorted, points), self.vocab_size - 1)
-        unknown = self._sorted[places] != points
-        if unknown.any():
-            raise ValueError(self._unknown(text, np.flatnonzero(unknown)))
-        return self._order[places].astype(np.int32)
+        tokens = self._tokens[np.minimum(_code_points(text), len(self._tokens) - 1)]
+        if tokens.size and tokens.min() < 0:
+            raise ValueError(self._unknown(text, np.flatnonzero(tokens < 0)))
+        return tokens.astype(smallest_dtype(self.vocab_size))
 
     def decode(self, tokens: Any) -> str:
         """The text of ``tokens``, integers of any one-dimensional shape.
@@ -58,14 +67,12 @@ class CharTokenizer:
         Raises:
             ValueError: a token is outside 0 … vocab_size − 1, or ``tokens`` is not a row of integers.
         """
-        ids = np.asarray(tokens)
-        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-            raise ValueError(f"decode takes a row of integers, got shape {ids.shape} of {ids.dtype}; decode row by row")
-        outside = np.flatnonzero((ids < 0) | (ids >= self.vocab_size))
-        if outside.size:
-            at = int(outside[0])
-            raise ValueError(f"token {ids[at]} at index {at} is outside 0 … {self.vocab_size - 1}")
-        return self._points[ids.astype(np.int64)].tobytes().decode("utf-32-le", "surrogatepass")
+        ids = checked_tokens(tokens, self.vocab_size)
+        return self._points[ids].tobytes().decode("utf-32-le", "surrogatepass")
+
+    def lengths(self) -> np.ndarray:
+        """From 1 to 4 bytes each."""
+        return 1 + np.searchsorted([0x80, 0x800, 0x10000], self._points, side="right").astype(np.int64)
 
     def to_json(self) -> dict[str, str]:
         """Plain data from which `from_json` makes the same tokenizer."""

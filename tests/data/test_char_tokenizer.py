@@ -10,7 +10,7 @@ def test_text_comes_back():
     text = "héllo\nwörld – naïve 🎉\t"
     tokenizer = CharTokenizer.from_text(text)
     tokens = tokenizer.encode(text)
-    assert tokens.dtype == np.int32
+    assert tokens.dtype == np.uint8
     assert tokens.shape == (len(text),)
     assert tokenizer.decode(tokens) == text
 
