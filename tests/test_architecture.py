@@ -34,11 +34,12 @@ MAY_IMPORT = {
     "dynamics": {"", *BELOW_TRAINING},
     "distributed": {"", *BELOW_TRAINING},
     "training": {"", *BELOW_TRAINING, "dynamics", "distributed"},
-    "cli": {"", *BELOW_TRAINING, "dynamics", "distributed", "training"},
+    "cli": {"", *BELOW_TRAINING, "commands", "dynamics", "distributed", "training"},
+    "commands": {"", *BELOW_TRAINING, "dynamics", "distributed", "training"},
     "__main__": {"cli"},
     "": {*BELOW_TRAINING},
 }
-HEAVY = {"cupy", "matplotlib", "numba", "scipy", "torch"}
+HEAVY = {"cupy", "matplotlib", "numba", "scipy", "tensorboardX", "torch", "wandb"}
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in [*PACKAGE.rglob("*.py"), *(PACKAGE / "kernels").rglob("*.py")])
 MODULES = list(dict.fromkeys(MODULES))

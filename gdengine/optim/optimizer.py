@@ -159,19 +159,23 @@ class Optimizer:
         if not any(live):
             warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=2)
             return False
-        self._grad_norm = norm_of(
-            [
-                flat.grad[part]
-                for flat, segments in zip(self.flats, live, strict=True)
-                for part, _ in runs(segments, key=lambda segment: None)
-            ]
-        )
+        self._grad_norm = self._norm(live)
         self._bad_parameter = None if math.isfinite(self._grad_norm) else self._first_not_finite(live)
         if self._bad_parameter is not None:
             self._skipped += 1
             return False
         self._move(live, lrs, clip_coefficient(self._grad_norm, self.clip_norm))
         return True
+
+    def skip(self) -> None:
+        """Use the gradients up without moving anything, and count that as a skipped step."""
+        self._settle()
+        live = [flat.live() for flat in self.flats]
+        for flat in self.flats:
+            flat.consume()
+        self._bad_parameter = self._first_not_finite(live)
+        self._grad_norm = math.nan if self._bad_parameter or self._is_on_gpu() else self._norm(live)
+        self._skipped += 1
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients: ``.grad`` reads None. Needed only where a gradient is left over that no step used.
@@ -288,6 +292,15 @@ class Optimizer:
     def _sharing_lr(self) -> list[dict[str, Any]]:
         """The groups that were not given a learning rate of their own."""
         return [group for group, own in zip(self.param_groups, self._has_own_lr, strict=True) if not own]
+
+    def _norm(self, live: Sequence[Sequence[Segment]]) -> float:
+        return norm_of(
+            [
+                flat.grad[part]
+                for flat, segments in zip(self.flats, live, strict=True)
+                for part, _ in runs(segments, key=lambda segment: None)
+            ]
+        )
 
     def _first_not_finite(self, live: Sequence[Sequence[Segment]]) -> str | None:
         for flat, segments in zip(self.flats, live, strict=True):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,19 @@ from ..kernels.threads import get_num_threads, set_num_threads
 from ..models import GPT, GPTConfig
 from ..optim import AdamW, Constant, Cosine, Linear, Schedule, Warmup
 from . import checkpoint
+from .callbacks import BestCheckpoint, EarlyStop, Plots, Sample
 from .folder import RunFolder
+from .incidents import Spikes
+from .loggers import Csv, TensorBoard, Wandb
+from .plots import can_draw
 from .settings import Settings, SettingsError
 from .trainer import Callback, Trainer
 
 # What may differ when a run goes on. Where the corpus lies may change too: what is in it is compared.
 FREE = (
-    *("steps", "eval_every", "checkpoint_every", "device", "graph", "threads", "corpus", "run", "plots"),
-    *("prompt", "sample_tokens", "temperature", "top_k"),
+    *("steps", "eval_every", "checkpoint_every", "keep", "patience", "max_skipped", "device", "graph", "threads"),
+    *("corpus", "run", "plots", "csv", "tensorboard", "wandb"),
+    *("prompt", "sample_tokens", "sample_every", "temperature", "top_k"),
 )
 DECIDED = ("threads", "decay_steps")  # 0 says "as it comes", which was decided when the run began
 
@@ -81,9 +86,12 @@ class Job:
             accumulate=settings.accumulate,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            keep=settings.keep,
+            max_skipped=settings.max_skipped,
+            spikes=Spikes(settings.spike, skip=settings.skip_spikes) if settings.spike else None,
             dtype=settings.dtype,
             graph=settings.graph,
-            callbacks=(*callbacks, self._draw_when_saved),
+            callbacks=(*callbacks, *self._own_callbacks()),
             extra={
                 "settings": settings.to_dict(),
                 "tokenizer": self.text.tokenizer.to_json(),
@@ -102,20 +110,23 @@ class Job:
         s = self.settings
         return write(self.model, self.text.tokenizer, s.prompt, s.sample_tokens, s.temperature, s.top_k, s.seed)
 
-    def draw(self) -> None:
-        """Draw ``loss.png`` and ``lr.png`` of what was recorded so far, if that is wanted and matplotlib is there."""
-        from .plots import can_draw, draw_loss, draw_lr
-
-        if not (self.settings.plots and can_draw()):
-            return
-        title = f"GPT of {self.model.num_params() / 1e6:.2f} million parameters on {Path(self.settings.corpus).stem}"
-        draw_loss(self.trainer.history, self.folder / "loss.png", baselines=self.text.baselines, title=title)
-        draw_lr(self.trainer.history, self.folder / "lr.png")
-
-    def _draw_when_saved(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
-        every = trainer.checkpoint_every
-        if every and trainer.step % every == 0:
-            self.draw()
+    def _own_callbacks(self) -> Iterator[Callback]:
+        """What the settings ask for; loggers last, for they write down what the others find."""
+        s = self.settings
+        if s.sample_every:
+            yield Sample(self.sample, s.sample_every)
+        yield BestCheckpoint()
+        if s.patience:
+            yield EarlyStop(s.patience)
+        if s.plots and can_draw():
+            title = f"GPT of {self.model.num_params() / 1e6:.2f} million parameters on {Path(s.corpus).stem}"
+            yield Plots(s.checkpoint_every, self.text.baselines, title)
+        if s.csv:
+            yield Csv()
+        if s.tensorboard:
+            yield TensorBoard()
+        if s.wandb:
+            yield Wandb(s.wandb, {**s.to_dict(), "parameters": self.model.num_params()})
 
 
 def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
@@ -143,20 +154,27 @@ def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
     return job
 
 
-def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: tuple[Callback, ...] = ()) -> Job:
-    """The run in a folder, as it was at its newest checkpoint.
+def resume(
+    run: str | os.PathLike[str],
+    changes: Mapping[str, Any],
+    callbacks: tuple[Callback, ...] = (),
+    say: Callable[[str], Any] | None = None,
+) -> Job:
+    """The run in a folder, as it was at its newest whole checkpoint.
 
     Args:
         run: the folder.
         changes: settings that are to differ from now on; only those in ``FREE`` may.
+        callbacks: of the trainer, besides those that the settings ask for.
+        say: called with a line for each damaged checkpoint that is passed over; `warnings.warn` unless given.
 
     Raises:
         FileNotFoundError: there is no checkpoint, or the corpus has gone.
-        CheckpointError: the checkpoint is damaged.
+        CheckpointError: all checkpoints are damaged.
         SettingsError: a change that would make it another run; or its device cannot be used here.
         ValueError: its steps are done, or the corpus is another than it was.
     """
-    state = RunFolder(run).load()
+    state = RunFolder(run).load(say)
     extra = _described(state, run)
     settings = _changed(Settings.from_dict(extra["settings"]), changes)
     done = state["step"]
@@ -177,20 +195,22 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
     text.tokenizer.encode(settings.prompt)
     job = Job(settings, text, callbacks)
     current = job.trainer.extra
-    job.trainer.resume()
+    job.trainer.resume(say=lambda line: None)  # what there is to be said was said above
     job.trainer.extra = current
     _write_settings(settings)
     return job
 
 
-def load(run: str | os.PathLike[str]) -> tuple[GPT, CharTokenizer, Settings]:
-    """The model of a run as its newest checkpoint has it, ready to write; its tokenizer, and its settings.
+def load(
+    run: str | os.PathLike[str], best: bool = False, say: Callable[[str], Any] | None = None
+) -> tuple[GPT, CharTokenizer, Settings]:
+    """The model of a run as its newest checkpoint has it, or its best, ready to write; its tokenizer, and its settings.
 
     Raises:
-        FileNotFoundError: there is no checkpoint.
+        FileNotFoundError: there is no checkpoint, or none that is marked as the best.
         CheckpointError: it is damaged, or another job's.
     """
-    state = RunFolder(run).load()
+    state = RunFolder(run).load(say, best)
     extra = _described(state, run)
     settings = Settings.from_dict(extra["settings"])
     tokenizer = CharTokenizer.from_json(extra["tokenizer"])

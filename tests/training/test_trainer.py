@@ -280,7 +280,8 @@ def test_a_list_of_batches_goes_on_from_its_place(make_trainer, tmp_path):
 
 def test_the_newest_two_checkpoints_stay(make_trainer, tmp_path):
     make_trainer(run=tmp_path / "run", checkpoint_every=3).fit(10)
-    assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == ["00000009.safetensors", "00000010.safetensors"]
+    kept = ["00000009.safetensors", "00000010.safetensors", "index.json"]
+    assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == kept
 
 
 def test_a_folder_with_another_run_is_not_written_over(make_trainer, tmp_path):
@@ -335,6 +336,32 @@ def test_a_damaged_checkpoint_is_refused(make_trainer, tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         make_trainer(run=tmp_path / "run").resume()
+
+
+def test_a_damaged_checkpoint_is_passed_over(make_trainer, tmp_path):
+    whole = make_trainer(run=tmp_path / "whole", checkpoint_every=4)
+    whole.fit(12)
+    broken = make_trainer(run=tmp_path / "broken", checkpoint_every=4, callbacks=[die_at(10)])
+    with pytest.raises(Stop):
+        broken.fit(12)
+    path = tmp_path / "broken" / "checkpoints" / "00000008.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[-5] ^= 1
+    path.write_bytes(damaged)
+    again = make_trainer(run=tmp_path / "broken", checkpoint_every=4, seed=99)
+    with pytest.warns(UserWarning, match=r"00000008.* is damaged: .*Taking the checkpoint before it, of step 4"):
+        assert again.resume() == 4
+    again.fit(12)
+    assert_same_parameters(parameters(whole), parameters(again))
+    assert (tmp_path / "broken" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    kept = ["00000008.safetensors", "00000008.safetensors.damaged", "00000012.safetensors", "index.json"]
+    assert sorted(os.listdir(path.parent)) == kept
+
+
+def test_a_trainer_that_was_made_otherwise_does_not_go_on(make_trainer, tmp_path):
+    make_trainer(run=tmp_path / "run").fit(2)
+    with pytest.raises(ValueError, match=r"made with accumulate = 2 \(was 1\)"):
+        make_trainer(run=tmp_path / "run", accumulate=2).resume()
 
 
 def test_saving_needs_a_folder(make_trainer):
