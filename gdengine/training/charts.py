@@ -94,6 +94,7 @@ class Chart:
                 )  # fmt: skip
             if self.log:
                 axes.set_yscale("log")
+                axes.minorticks_off()
             elif self.from_zero:
                 axes.set_ylim(bottom=0)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -53,8 +53,9 @@ class Csv(Callback):
             self._rewrite([*trainer.history, record])
 
     def on_end(self, trainer: Any, record: Record | None) -> None:
-        """The last row, if later callbacks added to it what a row before did not have."""
-        self._rewrite(trainer.history)
+        """All rows once more: later callbacks may have added to the records."""
+        if self.path is not None:
+            self._rewrite(trainer.history)
 
     def _rewrite(self, records: list[Record]) -> None:
         records = [record for record in records if not record.get("final")]
@@ -136,7 +137,7 @@ class Wandb(Callback):
     """
 
     FILE = "wandb-id.txt"
-    HOW_TO_INSTALL = "Weights & Biases needs its library: pip install 'gdengine[wandb]'"
+    HOW_TO_INSTALL = "Weights & Biases needs its library wandb: pip install 'gdengine[wandb]'"
 
     def __init__(self, project: str, config: Mapping[str, Any] | None = None, **options: Any):
         if importlib.util.find_spec("wandb") is None:

@@ -155,7 +155,7 @@ def _charts(charts: Iterable[tuple[Chart, bool]]) -> str:
     for chart, wide in charts:
         if not any(np.isfinite(line.curve[1]).any() for line in chart.lines):
             continue
-        drawing = chart.svg(10.6, 4.0) if wide else chart.svg(5.2, 2.7)
+        drawing = chart.svg(10.6, 4.0) if wide else chart.svg(4.4, 2.7)
         cards.append(f'<div class="card{" wide" if wide else ""}"><h3>{escape(chart.title)}</h3>{drawing}</div>')
     return f'<div class="charts">{"".join(cards)}</div>'
 

@@ -140,7 +140,7 @@ class RecordedRun:
         if "parameters" in self.summary:
             found["parameters"] = self.summary["parameters"]
         if len(speeds):
-            found |= {"seconds in steps": self.seconds(), "tokens a second": float(np.median(speeds))}
+            found |= {"seconds in steps": round(self.seconds(), 1), "tokens a second": round(float(np.median(speeds)))}
         found["skipped steps"] = sum("skipped" in record for record in self.records)
         return found
 

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,16 @@ class Entry:
         step: of the run.
         path: the file.
         size: in bytes.
-        note: what the trainer wrote about it: ``{"best": …, "val_loss": …}``.
+        note: what the trainer wrote about it: ``{"best": …, "val_loss": …}``; ``best`` says that it was better than
+            all before.
+        is_best: whether it is the last one that was.
     """
 
     step: int
     path: Path
     size: int
     note: Mapping[str, Any]
-
-    @property
-    def is_best(self) -> bool:
-        """Whether it was better than all before it."""
-        return self.note.get("best") is True
+    is_best: bool = False
 
 
 class Store:
@@ -62,7 +60,9 @@ class Store:
     def entries(self) -> list[Entry]:
         """The checkpoints, by step. One whose header cannot be read has an empty note."""
         indexed = self._indexed()
-        return [self._entry(path, indexed) for path in self.paths()]
+        found = [self._entry(path, indexed) for path in self.paths()]
+        best = max((entry.step for entry in found if entry.note.get("best") is True), default=None)
+        return [replace(entry, is_best=entry.step == best) for entry in found]
 
     def newest(self) -> Path | None:
         """The checkpoint of the latest step; None if there is none."""
@@ -71,8 +71,7 @@ class Store:
 
     def best(self) -> Path | None:
         """The best checkpoint; None if none was marked so."""
-        found = [entry.path for entry in self.entries() if entry.is_best]
-        return found[-1] if found else None
+        return next((entry.path for entry in self.entries() if entry.is_best), None)
 
     def write(self, step: int, snapshot: Snapshot) -> Path:
         """Write the checkpoint of a step, and remove those that need not stay.
