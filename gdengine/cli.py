@@ -103,7 +103,7 @@ def _preparing() -> Iterator[None]:
         yield
     except SettingsError:
         raise
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, ImportError) as error:
         raise click.ClickException(str(error.args[0])) from None
 
 

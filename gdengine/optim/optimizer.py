@@ -59,6 +59,7 @@ class Optimizer:
         self._bad_parameter: str | None = None
         self._grad_norm: float | None = None
         self._gpu_step: Any = None
+        self.is_half_done = False  # an error, or Ctrl-C, came in the middle of an update
         self.flats = self._lay_out()
 
     # ---- for a rule to define
@@ -150,6 +151,7 @@ class Optimizer:
         On a GPU the step is only enqueued, and True says no more than that; reading ``t``, ``skipped``,
         ``bad_parameter`` or ``grad_norm`` waits for it.
         """
+        self._check_whole()
         if self._is_on_gpu():
             return self._gpu().step()
         lrs = [self.lr_of(group) for group in self.param_groups]
@@ -164,7 +166,9 @@ class Optimizer:
         if self._bad_parameter is not None:
             self._skipped += 1
             return False
+        self.is_half_done = True
         self._move(live, lrs, clip_coefficient(self._grad_norm, self.clip_norm))
+        self.is_half_done = False
         return True
 
     def skip(self) -> None:
@@ -197,6 +201,7 @@ class Optimizer:
         "schedules": […]}``. A learning rate that is a function is not data: its group says None, and ``schedules``
         holds, for each group, the function's own ``state_dict()`` where it has one.
         """
+        self._check_whole()
         self._settle()
         state = {}
         for flat in self.flats:
@@ -248,6 +253,7 @@ class Optimizer:
         for group, loaded in zip(self.param_groups, groups, strict=True):
             group.update(loaded)
         self._t, self._skipped = int(state_dict["t"]), int(state_dict["skipped"])
+        self.is_half_done = False
 
     def __repr__(self) -> str:
         groups = [
@@ -258,6 +264,13 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__}(clip_norm={self.clip_norm}", *groups, ")"])
 
     # ---- inside
+
+    def _check_whole(self) -> None:
+        if self.is_half_done:
+            raise RuntimeError(
+                "an update was broken off half-way, by Ctrl-C or for lack of memory, so that some parameters have "
+                "moved and others not: load the model's and the optimizer's state from the last checkpoint"
+            )
 
     def _is_on_gpu(self) -> bool:
         return is_on_cuda(self.flats[0].theta)

@@ -84,7 +84,7 @@ def first_not_finite(model: Any, batches: Iterable[tuple[Any, Any]], loss_of: Ca
         Such as ``"result of gelu in transformer.h.0.mlp (batch 1): 3 of 8192 numbers"``; None if all is finite.
     """
     for name, parameter in model.named_parameters():
-        if told := _told(parameter.data if hasattr(parameter, "data") else parameter):
+        if told := _told(parameter):
             return f"parameter {name}: {told}"
     names = {id(module): name or "the model" for name, module in model.named_modules()}
     for number, (x, y) in enumerate(batches, 1):

@@ -139,7 +139,7 @@ def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
         OSError: the folder cannot be made, or the corpus not read.
         ValueError: the corpus is too short, or is no text; or the device cannot be used here.
     """
-    _check_device(settings)
+    _check_means(settings)
     settings = replace(
         settings,
         corpus=_place(settings.corpus),
@@ -183,7 +183,7 @@ def resume(
             f"{run} has done {done} steps, and {settings.steps} are wanted; to go on: "
             f"gdengine train --resume {shlex.quote(os.fspath(run))} --steps {2 * done}"
         )
-    _check_device(settings)
+    _check_means(settings)
     settings = replace(settings, run=os.fspath(run), corpus=_place(settings.corpus))
     text = read(settings)
     if text.identity != extra["corpus"]:
@@ -281,11 +281,15 @@ def write_summary(job: Job, val_loss: float) -> Path:
     return path
 
 
-def _check_device(settings: Settings) -> None:
+def _check_means(settings: Settings) -> None:
+    """Raise unless the device and the libraries that the settings want are there."""
     try:
         resolve(settings.device)
     except RuntimeError as error:
         raise SettingsError(str(error)) from None
+    for wanted, logger in ((settings.tensorboard, TensorBoard), (settings.wandb, Wandb)):
+        if wanted:
+            logger.check()
 
 
 def _place(corpus: str) -> str:

@@ -84,10 +84,15 @@ class TensorBoard(Callback):
     HOW_TO_INSTALL = "event files for TensorBoard need tensorboardX: pip install 'gdengine[tensorboard]'"
 
     def __init__(self, path: str | os.PathLike[str] | None = None):
-        if importlib.util.find_spec("tensorboardX") is None:
-            raise ImportError(self.HOW_TO_INSTALL)
+        self.check()
         self.path = path
         self._writer: Any = None
+
+    @classmethod
+    def check(cls) -> None:
+        """Raise ImportError unless tensorboardX is installed."""
+        if importlib.util.find_spec("tensorboardX") is None:
+            raise ImportError(cls.HOW_TO_INSTALL)
 
     def on_start(self, trainer: Any) -> None:
         """Open a new event file, from which on events of later steps in earlier files do not count."""
@@ -140,10 +145,15 @@ class Wandb(Callback):
     HOW_TO_INSTALL = "Weights & Biases needs its library wandb: pip install 'gdengine[wandb]'"
 
     def __init__(self, project: str, config: Mapping[str, Any] | None = None, **options: Any):
-        if importlib.util.find_spec("wandb") is None:
-            raise ImportError(self.HOW_TO_INSTALL)
+        self.check()
         self.project, self.config, self.options = project, config, options
         self._run: Any = None
+
+    @classmethod
+    def check(cls) -> None:
+        """Raise ImportError unless wandb is installed."""
+        if importlib.util.find_spec("wandb") is None:
+            raise ImportError(cls.HOW_TO_INSTALL)
 
     def on_start(self, trainer: Any) -> None:
         """Begin a run there, or go on with the one that this folder belongs to."""

@@ -248,11 +248,12 @@ class Trainer:
         if missing:
             raise KeyError(f"the state of a Trainer needs {', '.join(missing)} too; it has {', '.join(state)}")
         self._check_config(state.get("config", {}))  # which format 1 did not have
-        before = copy.deepcopy(self.state_dict())
+        before = None if self.optimizer.is_half_done else copy.deepcopy(self.state_dict())
         try:
             self._load(state)
         except Exception:
-            self._load(before)
+            if before is not None:
+                self._load(before)
             raise
 
     def save(self, wait: bool = True) -> Path:

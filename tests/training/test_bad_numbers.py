@@ -265,3 +265,31 @@ def test_an_allocation_that_fails_leaves_all_or_nothing(monkeypatch):
         assert now in (before, after), f"half an update, when allocation {n} fails"
         outcomes.add(now == before)
     assert True in outcomes
+
+
+def test_half_an_update_is_never_gone_on_with(monkeypatch, tmp_path):
+    from gdengine import kernels
+
+    trainer = make(batches_with(None, ()), tmp_path / "run")
+    trainer.fit(2)
+    real, calls = kernels.adamw.step, []
+
+    def step(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError
+        real(*args, **kwargs)
+
+    trainer.optimizer.flats[0].segments[2].steps -= 1  # so that an update takes more than one call
+    monkeypatch.setattr(kernels.adamw, "step", step)
+    with pytest.raises(MemoryError):
+        trainer.fit(3)
+    monkeypatch.undo()
+    for again in (trainer.optimizer.step, trainer.optimizer.state_dict, trainer.save):
+        with pytest.raises(RuntimeError, match="broken off half-way"):
+            again()
+    assert trainer.resume() == 2
+    trainer.fit(4)
+    whole = make(batches_with(None, ()))
+    whole.fit(4)
+    assert state(whole) == state(trainer)
