@@ -30,7 +30,10 @@ class Callback:
         """After every step, before its record is written: what is added to the record is written too."""
 
     def on_end(self, trainer: Any, record: Record | None) -> None:
-        """After the closing record was written; with None where a fit ended otherwise, by Ctrl-C or an error."""
+        """After the closing record was written; with None where a fit ended otherwise, by Ctrl-C or an error.
+
+        Not after a second Ctrl-C, which ends everything at once.
+        """
 
 
 def tell(callbacks: Iterable[Any], name: str, *arguments: Any) -> None:

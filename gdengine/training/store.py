@@ -133,6 +133,13 @@ class Store:
         self._damaged.clear()
         self._write_index()
 
+    def rewind(self, step: int, snapshot: Snapshot) -> None:
+        """See that there is a checkpoint of a step, written from ``snapshot`` if need be, and none of a later one."""
+        path = path_for(self.folder, step)
+        if not path.exists():
+            snapshot.write(path)
+        self.cut(step)
+
     def _remove_old(self) -> None:
         best = self.best()
         for path in self.paths()[: -self.keep]:

@@ -18,7 +18,7 @@ from ..graph import graph as captured
 from ..precision import autocast
 from ..tape import no_grad
 from .callbacks import tell
-from .checkpoint import path_for
+from .checkpoint import Snapshot, path_for
 from .folder import RunFolder
 from .incidents import Diverged, Spikes, first_not_finite
 from .interrupt import Interrupt, Interrupted
@@ -166,15 +166,14 @@ class Trainer:
         """
         self._open()
         with Interrupt() as interrupt, Progress(self.step, steps, self.progress) as bar, compile_notice(bar.say):
-            closing = None
             try:
                 tell(self.callbacks, "on_start", self)
                 closing = self._descend(steps, interrupt, bar)
-            except Exception:
+            except (Exception, Interrupted):  # and not a second Ctrl-C, which ends it at once
                 self._let_save_end()
+                tell(self.callbacks, "on_end", self, None)
                 raise
-            finally:
-                tell(self.callbacks, "on_end", self, closing)
+            tell(self.callbacks, "on_end", self, closing)
             return closing
 
     def stop(self, reason: str = "it was asked to") -> None:
@@ -484,9 +483,8 @@ class Trainer:
         state = self.state_dict()
         plain = {name: before[name] for name in ("step", "tokens", "batches", "random")}
         state |= {**plain, "row": {"skipped": 0}, "optimizer": {**state["optimizer"], "skipped": before["skipped"]}}
-        self.folder.save(before["step"], state, {"best": False})
         self.folder.close()
-        self.folder.store.cut(before["step"])
+        self.folder.store.rewind(before["step"], Snapshot(state))
         raise Diverged(f"{told}. There is a checkpoint of step {before['step']}, before them. {advice}")
 
     def _let_save_end(self) -> None:

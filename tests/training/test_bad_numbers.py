@@ -116,7 +116,7 @@ def test_looking_for_the_cause_changes_nothing_else(tmp_path):
 def test_too_many_in_a_row_end_the_run_with_a_checkpoint_from_before(tmp_path):
     run = tmp_path / "run"
     batches = batches_with(NAN_INPUT, {1, 4, 5, 6}, count=9)
-    trainer = make(batches, run, max_skipped=3, checkpoint_every=1, keep=5)
+    trainer = make(batches, run, max_skipped=3, checkpoint_every=1)
     seen = []
     trainer.callbacks.append(lambda t, r: seen.append(state(t)))
     with pytest.raises(Diverged, match=r"3 steps, from 5 on.*first: input x.*checkpoint of step 4, before them"):
