@@ -28,6 +28,9 @@ from .progress import Progress, compile_notice
 Record = dict[str, Any]
 Callback = Callable[["Trainer", Record], None]  # or an object with more methods: see callbacks.py
 
+# Of a trainer's state; format 1 had no more.
+NEEDED = ("step", "tokens", "model", "optimizer", "batches", "random", "extra")
+
 
 class Trainer:
     """Moves a model downhill, batch by batch, and keeps a record of the way.
@@ -243,7 +246,7 @@ class Trainer:
             KeyError, ValueError: parts are missing, or belong to another model, optimizer or text; or the trainer was
                 made otherwise, says how.
         """
-        missing = [name for name in self.state_dict() if name not in state and name not in ("row", "config")]
+        missing = [name for name in NEEDED if name not in state]
         if missing:
             raise KeyError(f"the state of a Trainer needs {', '.join(missing)} too; it has {', '.join(state)}")
         self._check_config(state.get("config", {}))  # which format 1 did not have
