@@ -77,7 +77,8 @@ class Trainer:
         spikes: tells of jumps of the loss, and makes no update from them if it is to: see `Spikes`.
         dtype: ``"bf16"`` runs the model in bfloat16, training and validation: see `gdengine.autocast`.
         graph: record the step on the GPU, and replay it: see `gdengine.graph`. The model does the same in every step
-            then, and all batches are of one shape. The same bits as without; on the CPU, no difference.
+            then, and all batches are of one shape. The same bits as without; on the CPU, no difference. (But for one: a
+            recorded step is made where only the loss is not finite and the gradient is.)
         callbacks: each called as ``callback(trainer, record)`` after every step, before its line is written: what it
             adds to the record is written too, and ``trainer.stop()`` makes this step the last. One with ``on_start``,
             ``on_evaluation`` or ``on_end`` is told of those too: see `gdengine.training.callbacks`.

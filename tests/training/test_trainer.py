@@ -320,6 +320,14 @@ def test_it_resumes_from_any_checkpoint(make_trainer, tmp_path):
         assert again.state_dict()["batches"] == whole.state_dict()["batches"]
 
 
+def test_a_state_of_format_1_is_taken(make_trainer):
+    trainer, other = make_trainer(), make_trainer()
+    trainer.fit(3)
+    state = trainer.state_dict()
+    other.load_state_dict({name: state[name] for name in state if name not in ("row", "config")})
+    assert_same_parameters(parameters(trainer), parameters(other))
+
+
 # ---- checkpoints beside the training
 
 
