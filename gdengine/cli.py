@@ -1,4 +1,4 @@
-"""The commands: ``gdengine train``, ``gdengine sample``, ``gdengine data``, ``gdengine info``.
+"""The commands: ``gdengine train``, ``gdengine sample``, ``gdengine info``; others stand in `gdengine.commands`.
 
 What takes time to import is imported inside the commands, so that ``--help`` is there at once.
 """
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .commands.checkpoint import checkpoint
 from .commands.data import data
 from .commands.errors import preparing
+from .commands.report import compare, report
 from .training.settings import Settings, SettingsError, read_toml
 
 if TYPE_CHECKING:
     from .training.job import Job
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C has stopped: 128 + SIGINT
+DIVERGED = 3  # training gave up, for too many steps in a row could not be taken
 
 
 class _Main(click.Group):
@@ -35,7 +38,7 @@ class _Main(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(_told(error)) from None
         except KeyboardInterrupt:
             click.echo("Stopped.", err=True)
             raise SystemExit(INTERRUPTED) from None
@@ -110,9 +113,12 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
     """Train a GPT to write a text, character by character or in other tokens.
 
     Without any option: Python's own documentation, in about two minutes. Every option is a setting, which a TOML file
-    can give as well; the run's settings.toml holds all of them.
+    can give as well; the run's settings.toml holds all of them, and its README.txt says what the other files are.
+
+    Ctrl-C and SIGTERM finish the step and write a checkpoint; the exit code is 130 or 143 then. It is 3 where training
+    gave up, for too many steps in a row could not be taken; 2 for a wrong setting, 1 for what else went wrong.
     """
-    from .training import Interrupted
+    from .training import Diverged, Interrupted
     from .training import job as jobs
     from .training.progress import compile_notice
 
@@ -122,15 +128,17 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
         _check_folder(resumed, given.get("run"))
     chosen = {**(read_toml(config) if config else {}), **given}
     with preparing(), compile_notice(click.echo):
-        job = jobs.start(Settings.from_dict(chosen)) if resumed is None else jobs.resume(resumed, chosen)
+        job = jobs.start(Settings.from_dict(chosen)) if resumed is None else jobs.resume(resumed, chosen, say=_warn)
     _introduce(job)
     try:
         closing = job.trainer.fit(job.settings.steps)
-    except Interrupted:
-        job.draw()
+    except Interrupted as stopped:
         click.echo(f"Stopped after step {job.trainer.step}, with a checkpoint. To go on:")
         click.echo(f"  gdengine train --resume {_typed(job.folder)}")
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(128 + stopped.signal) from None
+    except Diverged as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(DIVERGED) from None
     _conclude(job, closing["val_loss"], time.perf_counter() - began)
 
 
@@ -141,6 +149,7 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
 @click.option("--temperature", type=click.FloatRange(0), help=_setting_help("temperature") + "  [the run's]")
 @click.option("--top-k", type=click.IntRange(0), help=_setting_help("top_k") + "  [the run's]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="the same seed writes the same  [a new one]")
+@click.option("--best", is_flag=True, help="as it was at its best evaluation, and not at the end")
 def sample(
     run: str,
     prompt: str | None,
@@ -148,6 +157,7 @@ def sample(
     temperature: float | None,
     top_k: int | None,
     seed: int | None,
+    best: bool,
 ) -> None:
     """Let the model of the run in folder RUN write."""
     from .training import job as jobs
@@ -157,7 +167,7 @@ def sample(
         click.echo(line, err=True)
 
     with preparing(), compile_notice(notice):
-        model, tokenizer, settings = jobs.load(run)
+        model, tokenizer, settings = jobs.load(run, best, _warn)
         text = jobs.write(
             model,
             tokenizer,
@@ -177,6 +187,20 @@ def info() -> None:
 
     for name, value in environment():
         click.echo(f"{name:<12} {value}")
+
+
+for _command in (report, compare, checkpoint):
+    main.add_command(_command)
+
+
+def _warn(line: str) -> None:
+    click.echo(f"Warning: {line}.", err=True)
+
+
+def _told(error: OSError) -> str:
+    """An operating system's error, without its number."""
+    told = error.strerror or str(error)
+    return f"{told} ({error.filename})" if error.filename and str(error.filename) not in told else told
 
 
 def _introduce(job: "Job") -> None:
@@ -238,24 +262,26 @@ def _conclude(job: "Job", val_loss: float, seconds: float) -> None:
     from .training.job import write_summary
 
     s, folder, unit, baselines = job.settings, job.folder, job.text.tokenizer.unit, job.text.baselines
+    if "stopped" in job.trainer.history[-1]:
+        click.echo(f"Stopped early at step {job.trainer.step}: {job.trainer.history[-1]['stopped']}.")
     bits = f"{val_loss / math.log(2):.2f} bits; {job.text.bits_per_byte(val_loss):.3f} bits a byte"
     click.echo(f"Done in {_duration(seconds)}. Loss on the held-out text, in nats per {unit}:")
     click.echo(f"  this model     {val_loss:.4f}  ({bits})")
     click.echo(f"  bigram model   {baselines['bigram']:.4f}  (knows how often each pair of {unit}s occurs)")
     click.echo(f"  unigram model  {baselines['unigram']:.4f}  (knows how often each {unit} occurs)")
     if job.optimizer.skipped:
-        click.echo(f"{job.optimizer.skipped} steps were skipped, their gradient not being finite: a lower lr helps.")
+        click.echo(f"{job.optimizer.skipped} steps were skipped: {_typed(folder / 'incidents.jsonl')} tells why.")
     if s.sample_tokens:
         text = job.sample()
         (folder / "sample.txt").write_text(text + "\n", encoding="utf-8")
         click.echo(f"\n{'─' * 30} it writes {'─' * 30}\n{text}\n{'─' * 71}")
-    job.draw()
     write_summary(job, val_loss)
     click.echo(f"\nIn {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
     click.echo("\nNext:")
     prompt = _prompt(job)
     click.echo(f"  gdengine sample {_typed(folder)}" + (f" --prompt {_typed(prompt)}" if prompt else ""))
     click.echo(f"  gdengine train --resume {_typed(folder)} --steps {2 * s.steps}")
+    click.echo(f"  gdengine report {_typed(folder)}")
 
 
 def _prompt(job: "Job") -> str:

@@ -36,6 +36,8 @@ class _Mode(threading.local):
         self.enabled = True
         self.before: list[bool] = []
         self.profile: Any = None
+        #: called as ``watch(what, array)`` with every result, and every gradient of one; to look, not to change
+        self.watch: Callable[[str, Any], None] | None = None
 
 
 mode = _Mode()
@@ -411,6 +413,8 @@ class Walk:
             if not reached:
                 return
             first = reached[0]
+        if mode.watch is not None:
+            mode.watch(f"gradient of the result of {node.name}", first)
         self._dtype, self._xp = first.dtype, namespace(first)
         self._node = node
         assert node.backward is not None

@@ -888,6 +888,8 @@ def record(
         direct: ``backward(dy, into)`` writes the gradients itself.
     """
     out = wrap(array)
+    if tape.mode.watch is not None:
+        tape.mode.watch(f"result of {name}", out._array)
     if view_of is not None:
         out._version = view_of._version
     if tape.mode.enabled:
@@ -914,6 +916,9 @@ def record_many(
 ) -> tuple[Tensor, ...]:
     """As `record`, for several results: the backward's dy is a tuple, None for a result that no gradient reached."""
     outs = tuple([wrap(array) for array in arrays])
+    if tape.mode.watch is not None:
+        for out in outs:
+            tape.mode.watch(f"result of {name}", out._array)
     if view_of is not None:
         for out in outs:
             out._version = view_of._version

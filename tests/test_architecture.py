@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "": {*BELOW_TRAINING, "profiling"},
 }
-HEAVY = {"cupy", "matplotlib", "numba", "scipy", "sklearn", "tokenizers", "torch"}
+HEAVY = {"cupy", "matplotlib", "numba", "scipy", "sklearn", "tensorboardX", "tokenizers", "torch", "wandb"}
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in [*PACKAGE.rglob("*.py"), *(PACKAGE / "kernels").rglob("*.py")])
 MODULES = list(dict.fromkeys(MODULES))

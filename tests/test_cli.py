@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -84,7 +85,8 @@ def test_train_sample_resume(gdengine, corpus, tmp_path):
     assert re.search(r"unigram model +\d\.\d{4}", output)
     assert f"gdengine sample '{folder}' --prompt Line" in output
     assert sorted(os.listdir(folder)) == [
-        "checkpoints", "metrics.jsonl", "sample.txt", "settings.toml", "summary.json", "timings.jsonl"
+        "README.txt", "checkpoints", "metrics.jsonl", "sample.txt", "sessions.jsonl", "settings.toml", "summary.json",
+        "timings.jsonl",
     ]  # fmt: skip
     settings = Settings.from_toml(folder / "settings.toml")
     assert settings.corpus == str(corpus)
@@ -133,7 +135,7 @@ def test_settings_of_a_run_make_the_same_run(gdengine, corpus):
     gdengine("train", "--config", Path("one") / "settings.toml", "--run", "two")
     assert (Path("one") / "metrics.jsonl").read_bytes() == (Path("two") / "metrics.jsonl").read_bytes()
     one, two = (tomllib.loads((Path(name) / "settings.toml").read_text()) for name in ("one", "two"))
-    assert (one.pop("run"), two.pop("run")) == ({"run": "one", "plots": False}, {"run": "two", "plots": False})
+    assert (one["run"].pop("run"), two["run"].pop("run")) == ("one", "two")
     assert one == two
 
 
@@ -335,6 +337,50 @@ def test_the_help_of_sample_says_what_the_settings_say(gdengine):
     assert "below 1: unlikely tokens are drawn more rarely; 0: never" in output
 
 
+def test_everything_that_can_be_written_down(gdengine, corpus, monkeypatch):
+    pytest.importorskip("tensorboardX", reason="TensorBoard is an extra")
+    more = ["--csv", "--tensorboard", "--sample-every", 4, "--patience", 1, "--lr", 0.3, "--eval-every", 4, "--keep", 1]
+    output = gdengine("train", "--corpus", corpus, "--run", "mine", "--no-plots", *TINY, "--seed", 3, *more)
+    assert "Stopped early at step" in output
+    assert "has not become better in 1 evaluations" in output
+    folder = Path("mine")
+    readme = (folder / "README.txt").read_text()
+    assert {"metrics.csv", "tensorboard", "samples.jsonl"} <= set(os.listdir(folder))
+    assert all(name in readme for name in os.listdir(folder))
+    steps = [int(path.stem) for path in (folder / "checkpoints").glob("*.safetensors")]
+    assert len(steps) == 2  # the best, and the newest
+    texts = [gdengine("sample", folder, "--tokens", 9, "--seed", 1, *best) for best in ([], ["--best"])]
+    assert texts[0] != texts[1]
+
+
+def test_a_library_that_is_not_there_is_named_before_anything_is_made(gdengine, corpus):
+    output = gdengine("train", "--corpus", corpus, "--run", "mine", *TINY, "--wandb", "project", code=1)
+    assert "pip install 'gdengine[wandb]'" in output
+    assert not Path("mine").exists()
+
+
+def test_training_that_diverges_gives_up(gdengine, corpus):
+    with np.errstate(all="ignore"):
+        output = gdengine(
+            *("train", "--corpus", corpus, "--run", "mine", "--no-plots", *TINY, "--lr", 1e30, "--steps", 99),
+            code=3,
+        )
+    assert "the last 10 steps, from" in output
+    assert "first: result of" in output
+    assert "There is a checkpoint of step" in output
+    assert len(read_lines(Path("mine") / "incidents.jsonl")) == 10
+
+
+def test_a_damaged_checkpoint_is_passed_over(gdengine, tiny_run):
+    gdengine("train", "--resume", tiny_run, "--steps", 5)
+    path = tiny_run / "checkpoints" / "00000005.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    output = gdengine("train", "--resume", tiny_run, "--steps", 6)
+    assert "00000005.safetensors is not a whole safetensors file" in output
+    assert "Taking the checkpoint before it, of step 3" in output
+    assert (tiny_run / "checkpoints" / "00000005.safetensors.damaged").exists()
+
+
 def test_a_damaged_checkpoint_is_refused(gdengine, tiny_run):
     path = tiny_run / "checkpoints" / "00000003.safetensors"
     path.write_bytes(path.read_bytes()[:100])
@@ -412,7 +458,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_says_how_to_go_on(gdengine, corpus, 
     step = int(re.search(r"Stopped after step (\d+), with a checkpoint", out)[1])
     assert f"gdengine train --resume {broken}" in out
     assert [r["step"] for r in read_lines(metrics)] == list(range(step + 1))
-    assert [path.name for path in (broken / "checkpoints").iterdir()] == [f"{step:08d}.safetensors"]
+    assert sorted(os.listdir(broken / "checkpoints")) == [f"{step:08d}.safetensors", "index.json"]
 
     gdengine("train", "--resume", broken, "--steps", step + 10)
     gdengine(*arguments, "--run", whole, "--steps", step + 10)

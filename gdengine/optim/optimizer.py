@@ -74,6 +74,7 @@ class Optimizer:
         self._bad_parameter: str | None = None
         self._grad_norm: float | None = None
         self._gpu_step: Any = None
+        self.is_half_done = False  # an error, or Ctrl-C, came in the middle of an update
         self.flats = self._lay_out()
 
     # ---- for a rule to define
@@ -183,6 +184,7 @@ class Optimizer:
 
     def _step(self, grad_scale: float) -> bool:
         """`step`, called by it alone: warnings point at who called that."""
+        self._check_whole()
         if grad_scale != 1 or self.clip_value is not None or self.noise is not None:
             self._prepare_gradients(grad_scale)
         if self._is_on_gpu():
@@ -194,18 +196,14 @@ class Optimizer:
         if not any(live):
             warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=3)
             return False
-        self._grad_norm = norm_of(
-            [
-                flat.grad[part]
-                for flat, segments in zip(self.flats, live, strict=True)
-                for part, _ in runs(segments, key=lambda segment: None)
-            ]
-        )
+        self._grad_norm = self._norm(live)
         self._bad_parameter = None if math.isfinite(self._grad_norm) else self._first_not_finite(live)
         if self._bad_parameter is not None:
             self._skipped += 1
             return False
+        self.is_half_done = True
         self._move(live, lrs, clip_coefficient(self._grad_norm, self.clip_norm))
+        self.is_half_done = False
         return True
 
     def add_param_group(self, group: dict[str, Any]) -> None:
@@ -227,6 +225,16 @@ class Optimizer:
         self._check_place(merged)
         self._grow([*self.param_groups, merged], "lr" in group)
 
+    def skip(self) -> None:
+        """Use the gradients up without moving anything, and count that as a skipped step."""
+        self._settle()
+        live = [flat.live() for flat in self.flats]
+        for flat in self.flats:
+            flat.consume()
+        self._bad_parameter = self._first_not_finite(live)
+        self._grad_norm = math.nan if self._bad_parameter or self._is_on_gpu() else self._norm(live)
+        self._skipped += 1
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients: ``.grad`` reads None. Needed only where a gradient is left over that no step used.
 
@@ -247,6 +255,7 @@ class Optimizer:
         "schedules": […]}``. A learning rate that is a function is not data: its group says None, and ``schedules``
         holds, for each group, the function's own ``state_dict()`` where it has one.
         """
+        self._check_whole()
         self._settle()
         state = {}
         for flat in self.flats:
@@ -298,6 +307,7 @@ class Optimizer:
         for group, loaded in zip(self.param_groups, groups, strict=True):
             group.update(loaded)
         self._t, self._skipped = int(state_dict["t"]), int(state_dict["skipped"])
+        self.is_half_done = False
 
     def __repr__(self) -> str:
         groups = [
@@ -308,6 +318,13 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__}(clip_norm={self.clip_norm}", *groups, ")"])
 
     # ---- inside
+
+    def _check_whole(self) -> None:
+        if self.is_half_done:
+            raise RuntimeError(
+                "an update was broken off half-way, by Ctrl-C or for lack of memory, so that some parameters have "
+                "moved and others not: load the model's and the optimizer's state from the last checkpoint"
+            )
 
     def _is_on_gpu(self) -> bool:
         return is_on_cuda(self.flats[0].theta)
@@ -381,6 +398,15 @@ class Optimizer:
     def _sharing_lr(self) -> list[dict[str, Any]]:
         """The groups that were not given a learning rate of their own."""
         return [group for group, own in zip(self.param_groups, self._has_own_lr, strict=True) if not own]
+
+    def _norm(self, live: Sequence[Sequence[Segment]]) -> float:
+        return norm_of(
+            [
+                flat.grad[part]
+                for flat, segments in zip(self.flats, live, strict=True)
+                for part, _ in runs(segments, key=lambda segment: None)
+            ]
+        )
 
     def _first_not_finite(self, live: Sequence[Sequence[Segment]]) -> str | None:
         for flat, segments in zip(self.flats, live, strict=True):

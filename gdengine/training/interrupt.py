@@ -1,4 +1,4 @@
-"""Ctrl-C, when it should wait for the end of a step."""
+"""Ctrl-C, and a request to end (SIGTERM), when they should wait for the end of a step."""
 
 import os
 import signal
@@ -6,41 +6,52 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-_NOTICE = b"\nStopping when this step is done; Ctrl-C again stops at once.\n"
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training stopped on Ctrl-C, at the end of a step; its text says how to go on.
+    """Training stopped on Ctrl-C or SIGTERM, at the end of a step; its text says how to go on.
 
     A `KeyboardInterrupt`: a script that does not care about it stops, as it does on any Ctrl-C.
+
+    Attributes:
+        signal: which signal it was. A command that ends because of it exits with 128 and its number, as shells have it:
+            130 for Ctrl-C, 143 for SIGTERM.
     """
+
+    def __init__(self, message: str, number: int = signal.SIGINT):
+        super().__init__(message)
+        self.signal = number
 
 
 class Interrupt:
-    """Within, the first Ctrl-C (SIGINT) only sets ``requested``; a second one raises `KeyboardInterrupt` as ever.
+    """Within, the first SIGINT or SIGTERM only sets ``requested``, to its number; a second one does what it ever did.
 
-    Signals come to the main thread: within another, or where SIGINT is ignored (``nohup``), nothing is changed.
+    That is `KeyboardInterrupt` for Ctrl-C, and for SIGTERM the end of the process. Signals come to the main thread:
+    within another, nothing is changed; nor for one that is ignored (SIGINT under ``nohup``).
     """
 
     def __init__(self) -> None:
-        self.requested = False
-        self._previous: Any = None
+        self.requested = 0
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
-            self._previous = signal.signal(signal.SIGINT, self._remember)
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._previous[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self._restore()
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self.requested = number
         self._restore()
-        os.write(2, _NOTICE)  # print() may be in the middle of a line of its own
+        name = SIGNALS[signal.Signals(number)]
+        notice = f"\n{name}: stopping when this step is done, with a checkpoint; {name} again stops at once.\n"
+        os.write(2, notice.encode())  # print() may be in the middle of a line of its own
 
     def _restore(self) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        while self._previous:
+            signal.signal(*self._previous.popitem())

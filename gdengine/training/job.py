@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,20 @@ from ..kernels.threads import get_num_threads, set_num_threads
 from ..models import GPT, GPTConfig
 from ..optim import AdamW, Constant, Cosine, Linear, Schedule, Warmup
 from . import checkpoint
+from .callbacks import BestCheckpoint, EarlyStop, Plots, Sample
 from .folder import RunFolder
+from .incidents import Spikes
+from .loggers import Csv, TensorBoard, Wandb
+from .plots import can_draw
 from .settings import Settings, SettingsError
 from .text import Text, read
 from .trainer import Callback, Trainer
 
 # What may differ when a run goes on. Where the corpus lies may change too: what is in it is compared.
 FREE = (
-    *("steps", "eval_every", "checkpoint_every", "device", "graph", "threads", "corpus", "run", "plots"),
-    *("prompt", "sample_tokens", "temperature", "top_k"),
+    *("steps", "eval_every", "checkpoint_every", "keep", "patience", "max_skipped", "device", "graph", "threads"),
+    *("corpus", "run", "plots", "csv", "tensorboard", "wandb"),
+    *("prompt", "sample_tokens", "sample_every", "temperature", "top_k"),
 )
 DECIDED = ("threads", "decay_steps")  # 0 says "as it comes", which was decided when the run began
 
@@ -64,9 +69,12 @@ class Job:
             accumulate=settings.accumulate,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            keep=settings.keep,
+            max_skipped=settings.max_skipped,
+            spikes=Spikes(settings.spike, skip=settings.skip_spikes) if settings.spike else None,
             dtype=settings.dtype,
             graph=settings.graph,
-            callbacks=(*callbacks, self._draw_when_saved),
+            callbacks=(*callbacks, *self._own_callbacks()),
             extra={
                 "settings": settings.to_dict(),
                 "tokenizer": self.text.tokenizer.to_json(),
@@ -85,20 +93,23 @@ class Job:
         s = self.settings
         return write(self.model, self.text.tokenizer, s.prompt, s.sample_tokens, s.temperature, s.top_k, s.seed)
 
-    def draw(self) -> None:
-        """Draw ``loss.png`` and ``lr.png`` of what was recorded so far, if that is wanted and matplotlib is there."""
-        from .plots import can_draw, draw_loss, draw_lr
-
-        if not (self.settings.plots and can_draw()):
-            return
-        title = f"GPT of {self.model.num_params() / 1e6:.2f} million parameters on {_name(self.settings.corpus)}"
-        draw_loss(self.trainer.history, self.folder / "loss.png", baselines=self.text.baselines, title=title)
-        draw_lr(self.trainer.history, self.folder / "lr.png")
-
-    def _draw_when_saved(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
-        every = trainer.checkpoint_every
-        if every and trainer.step % every == 0:
-            self.draw()
+    def _own_callbacks(self) -> Iterator[Callback]:
+        """What the settings ask for; loggers last, for they write down what the others find."""
+        s = self.settings
+        if s.sample_every:
+            yield Sample(self.sample, s.sample_every)
+        yield BestCheckpoint()
+        if s.patience:
+            yield EarlyStop(s.patience)
+        if s.plots and can_draw():
+            title = f"GPT of {self.model.num_params() / 1e6:.2f} million parameters on {_name(s.corpus)}"
+            yield Plots(s.checkpoint_every, self.text.baselines, title)
+        if s.csv:
+            yield Csv()
+        if s.tensorboard:
+            yield TensorBoard()
+        if s.wandb:
+            yield Wandb(s.wandb, {**s.to_dict(), "parameters": self.model.num_params()})
 
 
 def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
@@ -111,7 +122,7 @@ def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
         OSError: the folder cannot be made, or the corpus not read.
         ValueError: the corpus is too short, or is no text; or the device cannot be used here.
     """
-    _check_device(settings)
+    _check_means(settings)
     settings = replace(
         settings,
         corpus=_place(settings.corpus),
@@ -126,20 +137,27 @@ def start(settings: Settings, callbacks: tuple[Callback, ...] = ()) -> Job:
     return job
 
 
-def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: tuple[Callback, ...] = ()) -> Job:
-    """The run in a folder, as it was at its newest checkpoint.
+def resume(
+    run: str | os.PathLike[str],
+    changes: Mapping[str, Any],
+    callbacks: tuple[Callback, ...] = (),
+    say: Callable[[str], Any] | None = None,
+) -> Job:
+    """The run in a folder, as it was at its newest whole checkpoint.
 
     Args:
         run: the folder.
         changes: settings that are to differ from now on; only those in ``FREE`` may.
+        callbacks: of the trainer, besides those that the settings ask for.
+        say: called with a line for each damaged checkpoint that is passed over; `warnings.warn` unless given.
 
     Raises:
         FileNotFoundError: there is no checkpoint, or the corpus has gone.
-        CheckpointError: the checkpoint is damaged.
+        CheckpointError: all checkpoints are damaged.
         SettingsError: a change that would make it another run; or its device cannot be used here.
         ValueError: its steps are done, or the corpus is another than it was.
     """
-    state = RunFolder(run).load()
+    state = RunFolder(run).load(say)
     extra = _described(state, run)
     settings = _changed(Settings.from_dict(extra["settings"]), changes)
     done = state["step"]
@@ -148,26 +166,28 @@ def resume(run: str | os.PathLike[str], changes: Mapping[str, Any], callbacks: t
             f"{run} has done {done} steps, and {settings.steps} are wanted; to go on: "
             f"gdengine train --resume {shlex.quote(os.fspath(run))} --steps {2 * done}"
         )
-    _check_device(settings)
+    _check_means(settings)
     settings = replace(settings, run=os.fspath(run), corpus=_place(settings.corpus))
     text = read(settings, tokenizer_from_json(extra["tokenizer"]), extra["corpus"])
     text.tokenizer.encode(settings.prompt)
     job = Job(settings, text, callbacks)
     current = job.trainer.extra
-    job.trainer.resume()
+    job.trainer.resume(say=lambda line: None)  # what there is to be said was said above
     job.trainer.extra = current
     _write_settings(settings)
     return job
 
 
-def load(run: str | os.PathLike[str]) -> tuple[GPT, Tokenizer, Settings]:
-    """The model of a run as its newest checkpoint has it, ready to write; its tokenizer, and its settings.
+def load(
+    run: str | os.PathLike[str], best: bool = False, say: Callable[[str], Any] | None = None
+) -> tuple[GPT, Tokenizer, Settings]:
+    """The model of a run as its newest checkpoint has it, or its best, ready to write; its tokenizer, and its settings.
 
     Raises:
-        FileNotFoundError: there is no checkpoint.
+        FileNotFoundError: there is no checkpoint, or none that is marked as the best.
         CheckpointError: it is damaged, or another job's.
     """
-    state = RunFolder(run).load()
+    state = RunFolder(run).load(say, best)
     extra = _described(state, run)
     settings = Settings.from_dict(extra["settings"])
     tokenizer = tokenizer_from_json(extra["tokenizer"])
@@ -212,11 +232,15 @@ def write_summary(job: Job, val_loss: float) -> Path:
     return path
 
 
-def _check_device(settings: Settings) -> None:
+def _check_means(settings: Settings) -> None:
+    """Raise unless the device and the libraries that the settings want are there."""
     try:
         resolve(settings.device)
     except RuntimeError as error:
         raise SettingsError(str(error)) from None
+    for wanted, logger in ((settings.tensorboard, TensorBoard), (settings.wandb, Wandb)):
+        if wanted:
+            logger.check()
 
 
 def _place(corpus: str) -> str:

@@ -4,8 +4,11 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from .whole import explained, write_all
 
 
 class JsonLines:
@@ -19,15 +22,38 @@ class JsonLines:
         self.path = Path(path)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Add a line. A number that is not finite becomes ``null``: JSON has no other word for it."""
-        line = json.dumps({key: _finite(value) for key, value in record.items()})
-        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(line + "\n")
+        """Add a line. A number that is not finite becomes ``null``: JSON has no other word for it.
+
+        Raises:
+            OSError: the disk is full, …; there is no half of a line then.
+        """
+        line = json.dumps({key: _finite(value) for key, value in record.items()}) + "\n"
+        descriptor = self._open()
+        try:
+            before = os.fstat(descriptor).st_size
+            try:
+                write_all(descriptor, line.encode())
+            except OSError as error:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, before)
+                raise explained(
+                    error,
+                    f"{self.path} could not be written to",
+                    "See that the disk has room and the folder can be written to, and resume from the last checkpoint",
+                ) from error
+        finally:
+            os.close(descriptor)
 
     def sync(self) -> None:
         """Return when the lines are on the disk, where a power cut leaves them."""
-        with open(self.path, "ab") as file:
-            os.fsync(file.fileno())
+        descriptor = self._open()
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

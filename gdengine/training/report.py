@@ -5,6 +5,7 @@ import importlib.util
 import pkgutil
 import platform
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ _PACKAGES = (
     "click",
     "tqdm",
     "tomli_w",
+    "xxhash",
     "cupy",
     "matplotlib",
     "tokenizers",
@@ -51,8 +53,11 @@ def environment() -> Iterator[tuple[str, str]]:
         yield "kernels", f"NumPy reference, as {dispatch.why_reference()}"
 
 
+_distributions = cache(importlib.metadata.packages_distributions)  # it reads a file of every package there is
+
+
 def _version(package: str) -> str:
-    names = importlib.metadata.packages_distributions().get(package)
+    names = _distributions().get(package)
     return importlib.metadata.version(names[0]) if names else "not installed"
 
 

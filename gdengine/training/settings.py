@@ -90,6 +90,15 @@ class Settings:
     checkpoint_every: int = _setting(
         "training", 400, "steps from one checkpoint to the next; 0: at the end", _at_least(0)
     )
+    keep: int = _setting("training", 2, "newest checkpoints that stay; the best one stays besides", _at_least(1))
+    patience: int = _setting(
+        "training", 0, "evaluations without a better one after which it stops; 0: never", _at_least(0)
+    )
+    max_skipped: int = _setting(
+        "training", 10, "steps in a row with a gradient that is not finite after which it stops; 0: never", _at_least(0)
+    )
+    spike: float = _setting("training", 0.0, "tell of losses so many deviations above usual; 0: of none", _at_least(0))
+    skip_spikes: bool = _setting("training", False, "make no update from the batch of such a loss")
     seed: int = _setting("training", 0, "of initial weights, data order and dropout", _SEED)
     device: str = _setting("training", "cpu", "where it computes: cpu, cuda or cuda:1", _DEVICE)
     dtype: str = _setting("training", "fp32", "of products and activations: fp32 or bf16", _one_of("fp32", "bf16"))
@@ -98,6 +107,7 @@ class Settings:
 
     prompt: str = _setting("sample", "", "what the sample goes on from; empty: a new line")
     sample_tokens: int = _setting("sample", 500, "tokens written when the run ends; 0: none", _at_least(0))
+    sample_every: int = _setting("sample", 0, "steps from one sample to the next; 0: at the end only", _at_least(0))
     temperature: float = _setting(
         "sample", 0.8, "below 1: unlikely tokens are drawn more rarely; 0: never", _at_least(0)
     )
@@ -105,6 +115,9 @@ class Settings:
 
     run: str = _setting("run", "", "folder of the run; empty: runs/CORPUS, numbered if there is one")
     plots: bool = _setting("run", True, "draw loss.png and lr.png (needs matplotlib)")
+    csv: bool = _setting("run", False, "write metrics.csv, a table, too")
+    tensorboard: bool = _setting("run", False, "write event files for TensorBoard (needs tensorboardX)")
+    wandb: str = _setting("run", "", "project of Weights & Biases to send the metrics to (needs wandb); empty: none")
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -113,6 +126,11 @@ class Settings:
             raise SettingsError(
                 f"n_embd must be a multiple of n_head, for every head takes an equal part of it; "
                 f"got n_embd = {self.n_embd}, n_head = {self.n_head}"
+            )
+        if self.skip_spikes and (self.graph or not self.spike):
+            raise SettingsError(
+                "skip_spikes needs spike above 0, the deviations that make a spike, and graph off: a recorded step "
+                f"updates before its loss is known; got spike = {self.spike:g}, graph = {str(self.graph).lower()}"
             )
 
     @classmethod

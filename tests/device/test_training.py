@@ -11,7 +11,8 @@ from gdengine.data import Windows, batched
 from gdengine.functional import cross_entropy
 from gdengine.models import GPT, GPTConfig
 from gdengine.training import Trainer, read_lines
-from gdengine.training.checkpoint import load, newest
+from gdengine.training.checkpoint import load
+from gdengine.training.store import Store
 
 TOKENS = (np.arange(400) ** 2 + np.arange(400)) % 11
 TINY = [
@@ -122,7 +123,7 @@ def test_the_command(gpu, tmp_path, monkeypatch):
     told = run("train", *common, *TINY, "--steps", 4, "--eval-every", 0, "--held-out-blocks", 1, "--held-out", 0.02)
     assert "(cuda), bf16, the step captured as a graph" in told
     run("train", "--resume", "runs/text", "--steps", 6)
-    state = load(newest(tmp_path / "runs" / "text" / "checkpoints"))
+    state = load(Store(tmp_path / "runs" / "text" / "checkpoints").newest())
     assert {type(value) for value in state["model"].values()} == {np.ndarray}
     assert state["step"] == 6
     assert len(read_lines(tmp_path / "runs" / "text" / "metrics.jsonl")) == 8

@@ -4,30 +4,9 @@ import os
 import numpy as np
 import pytest
 
-from gdengine.training import checkpoint
-from gdengine.training.checkpoint import CheckpointError, load, newest, path_for, remove_old, save
-
-TREE = {
-    "step": 3,
-    "model": {"w.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "half": np.float16([1.5]), "i": np.array(7)},
-    "optimizer": {"state": {"w.weight": {"step": 3, "exp_avg": np.zeros((0, 3))}}, "betas": [0.9, 0.95], "lr": 1 / 3},
-    "random": {"seed": 2**32 - 1},
-    "batches": None,
-    "extra": {"text": 'é"\n', "flag": True, "empty": {}, "list": []},
-}
-
-
-def assert_same(one, two):
-    assert type(one) is type(two)
-    if isinstance(one, dict):
-        assert list(one) == list(two)
-        for key in one:
-            assert_same(one[key], two[key])
-    elif isinstance(one, np.ndarray):
-        assert (one.dtype, one.shape) == (two.dtype, two.shape)
-        np.testing.assert_array_equal(one, two)
-    else:
-        assert one == two
+from gdengine.training.checkpoint import CheckpointError, Snapshot, load, path_for, save
+from gdengine.training.store import Store
+from tests.trees import TREE, assert_same
 
 
 def test_a_tree_comes_back(tmp_path):
@@ -97,7 +76,7 @@ def test_what_cannot_be_saved_is_named_and_nothing_written(tmp_path, tree):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("failing", ["_sync", "replace"])
+@pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
 def test_a_save_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, failing):
     path = tmp_path / "a.safetensors"
     save(path, {"a": np.zeros(3)})
@@ -106,7 +85,7 @@ def test_a_save_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, fail
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint if failing == "_sync" else os, failing, fail)
+    monkeypatch.setattr(os, failing, fail)
     with pytest.raises(OSError, match="No space left"):
         save(path, {"a": np.ones(3)})
     assert path.read_bytes() == before
@@ -158,14 +137,12 @@ def test_other_files_are_refused(tmp_path, metadata, message):
 
 
 def test_the_newest_is_that_of_the_latest_step(tmp_path):
-    assert newest(tmp_path) is None
+    store = Store(tmp_path)
+    assert store.newest() is None
     for step in (5, 100_000_000, 99_999_999):
         save(path_for(tmp_path, step), {"step": step})
     (tmp_path / "00000200.safetensors.tmp").write_bytes(b"")
     (tmp_path / "best.safetensors").write_bytes(b"")
-    assert newest(tmp_path) == tmp_path / "100000000.safetensors"
-    remove_old(tmp_path)
-    assert sorted(p.name for p in tmp_path.glob("*0*.safetensors")) == ["100000000.safetensors"]
-    assert newest(tmp_path).stem == "100000000"
-    assert (tmp_path / "99999999.safetensors").exists()
-    assert not path_for(tmp_path, 5).exists()
+    assert store.newest() == tmp_path / "100000000.safetensors"
+    store.write(7, Snapshot({"step": 7}))
+    assert [path.stem for path in store.paths()] == ["99999999", "100000000"]

@@ -10,7 +10,8 @@ import gdengine as gd
 from gdengine import nn, optim
 from gdengine.data import Repeat, Windows
 from gdengine.functional import cross_entropy
-from gdengine.training import CheckpointError, Interrupted, Trainer, read_lines
+from gdengine.training import CheckpointError, Interrupted, Trainer, checkpoint, read_lines
+from gdengine.training.checkpoint import load
 
 
 def parameters(trainer):
@@ -280,7 +281,8 @@ def test_a_list_of_batches_goes_on_from_its_place(make_trainer, tmp_path):
 
 def test_the_newest_two_checkpoints_stay(make_trainer, tmp_path):
     make_trainer(run=tmp_path / "run", checkpoint_every=3).fit(10)
-    assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == ["00000009.safetensors", "00000010.safetensors"]
+    kept = ["00000009.safetensors", "00000010.safetensors", "index.json"]
+    assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == kept
 
 
 def test_a_folder_with_another_run_is_not_written_over(make_trainer, tmp_path):
@@ -299,6 +301,109 @@ def test_a_folder_where_nothing_came_about_is_taken(make_trainer, tmp_path):
     trainer = make_trainer(run=tmp_path / "run")
     trainer.fit(2)
     assert [r["step"] for r in trainer.history] == [0, 1, 2, 2]
+
+
+def test_it_resumes_from_any_checkpoint(make_trainer, tmp_path):
+    options = {"accumulate": 2, "eval_every": 4, "keep": 99}
+    whole = make_trainer(run=tmp_path / "run", checkpoint_every=1, **options)
+    whole.fit(14)  # 11 batches an epoch: within epochs, at their ends, and in the step in which two meet
+    bits = [whole.optimizer.flats[0].theta.tobytes(), *(v.tobytes() for v in whole.optimizer.flats[0].state.values())]
+    paths = whole.folder.store.paths()
+    assert [int(path.stem) for path in paths] == list(range(1, 15))
+    for path in paths:
+        again = make_trainer(seed=99, **options)
+        again.load_state_dict(load(path))
+        again.fit(14)
+        flat = again.optimizer.flats[0]
+        assert [flat.theta.tobytes(), *(v.tobytes() for v in flat.state.values())] == bits
+        assert again.state_dict()["random"] == whole.state_dict()["random"]
+        assert again.state_dict()["batches"] == whole.state_dict()["batches"]
+
+
+def test_a_state_of_format_1_is_taken(make_trainer):
+    trainer, other = make_trainer(), make_trainer()
+    trainer.fit(3)
+    state = trainer.state_dict()
+    other.load_state_dict({name: state[name] for name in state if name not in ("row", "config")})
+    assert_same_parameters(parameters(trainer), parameters(other))
+
+
+# ---- checkpoints beside the training
+
+
+def test_the_writer_runs_no_kernel(make_trainer, tmp_path):
+    seen = set()
+
+    def look(frame, event, argument):
+        seen.add((threading.current_thread().name, frame.f_globals.get("__name__", "")))
+
+    threading.setprofile(look)
+    try:
+        make_trainer(run=tmp_path / "run", checkpoint_every=1).fit(3)
+    finally:
+        threading.setprofile(None)
+    modules = {module for thread, module in seen if thread == "gdengine checkpoint"}
+    assert "gdengine.training.whole" in modules
+    assert not [module for module in modules if module.startswith(("gdengine.kernels", "numba", "cupy"))]
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(make_trainer, tmp_path, monkeypatch):
+    going_on, at_work, most = threading.Event(), [], []
+    real = checkpoint.Snapshot.write
+
+    def write(snapshot, path):
+        at_work.append(path)
+        most.append(len(at_work))
+        if path.stem == "00000002":
+            assert going_on.wait(60)
+        real(snapshot, path)
+        at_work.remove(path)
+
+    monkeypatch.setattr(checkpoint.Snapshot, "write", write)
+
+    def callback(trainer, record):
+        if trainer.step == 3:
+            assert len(at_work) == 1  # step 3 is done while step 2 is being written
+            going_on.set()
+
+    trainer = make_trainer(run=tmp_path / "run", checkpoint_every=2, callbacks=[callback], keep=9)
+    trainer.fit(8)
+    assert max(most) == 1
+    trees = [load(path) for path in trainer.folder.store.paths()]
+    assert [(tree["step"], tree["optimizer"]["t"]) for tree in trees] == [(n, n) for n in (2, 4, 6, 8)]
+    once = make_trainer()
+    once.load_state_dict(trees[0])
+    gd.manual_seed(0)
+    plain = make_trainer()
+    plain.fit(2)
+    assert_same_parameters(parameters(once), parameters(plain))
+
+
+def test_what_goes_wrong_in_the_writer_is_raised_at_the_next_step(make_trainer, tmp_path, monkeypatch):
+    done = []
+
+    def fail(snapshot, path):
+        raise OSError(28, "No space left on device")
+
+    def callback(trainer, record):
+        done.append(trainer.step)
+        while trainer.step > 3 and trainer.folder._background._thread.is_alive():
+            pass
+
+    trainer = make_trainer(run=tmp_path / "run", checkpoint_every=3, callbacks=[callback])
+    monkeypatch.setattr(checkpoint.Snapshot, "write", fail)
+    with pytest.raises(OSError, match=r"checkpoint of step 3 could not be written: No space left.*there is none yet"):
+        trainer.fit(9)
+    assert done == [1, 2, 3, 4]
+
+
+def test_the_snapshots_bytes_are_used_again(make_trainer, tmp_path):
+    buffers = []
+    trainer = make_trainer(run=tmp_path / "run", checkpoint_every=1, validation=None)
+    trainer.callbacks.append(lambda t, r: buffers.append(t.folder._buffer))
+    trainer.fit(5)
+    assert buffers[1] is buffers[2] is buffers[3]
+    assert trainer.folder._buffer is None
 
 
 def test_extra_data_comes_back(make_trainer, tmp_path):
@@ -335,6 +440,32 @@ def test_a_damaged_checkpoint_is_refused(make_trainer, tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         make_trainer(run=tmp_path / "run").resume()
+
+
+def test_a_damaged_checkpoint_is_passed_over(make_trainer, tmp_path):
+    whole = make_trainer(run=tmp_path / "whole", checkpoint_every=4)
+    whole.fit(12)
+    broken = make_trainer(run=tmp_path / "broken", checkpoint_every=4, callbacks=[die_at(10)])
+    with pytest.raises(Stop):
+        broken.fit(12)
+    path = tmp_path / "broken" / "checkpoints" / "00000008.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[-5] ^= 1
+    path.write_bytes(damaged)
+    again = make_trainer(run=tmp_path / "broken", checkpoint_every=4, seed=99)
+    with pytest.warns(UserWarning, match=r"00000008.* is damaged: .*Taking the checkpoint before it, of step 4"):
+        assert again.resume() == 4
+    again.fit(12)
+    assert_same_parameters(parameters(whole), parameters(again))
+    assert (tmp_path / "broken" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    kept = ["00000008.safetensors", "00000008.safetensors.damaged", "00000012.safetensors", "index.json"]
+    assert sorted(os.listdir(path.parent)) == kept
+
+
+def test_a_trainer_that_was_made_otherwise_does_not_go_on(make_trainer, tmp_path):
+    make_trainer(run=tmp_path / "run").fit(2)
+    with pytest.raises(ValueError, match=r"made with accumulate = 2 \(was 1\)"):
+        make_trainer(run=tmp_path / "run", accumulate=2).resume()
 
 
 def test_saving_needs_a_folder(make_trainer):
