@@ -50,7 +50,7 @@ def parts(threads: int) -> list[Part]:
             "Ceilings",
             among("PyTorch", "NumPy"),
             ceilings(2**29, 2048),
-            40,
+            60,
             Plan(rounds=5, turn_s=0.15),
         ),
         Part(
