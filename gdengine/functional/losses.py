@@ -197,10 +197,13 @@ def linear_cross_entropy(
         def backward(dy: Any, into: Any) -> None:
             for i, (gradient, place) in enumerate(zip(held, at, strict=True)):
                 target, add = into(i, *place)
-                if target is not None and add:
-                    target += gradient * dy
-                elif target is not None:
-                    np.multiply(gradient, dy.astype(target.dtype, copy=False), out=target)
+                if target is None:
+                    continue
+                factor = dy.astype(target.dtype, copy=False)
+                if add:
+                    target += gradient * factor
+                else:
+                    np.multiply(gradient, factor, out=target)
 
         keeps = ()
     result = _reduced(losses, t.shape, counts, reduction)

@@ -177,6 +177,18 @@ def test_a_head_never_has_all_its_logits():
     assert peaks[0] < logits
 
 
+def test_a_head_adds_to_bfloat16_gradients():
+    x, w = (gd.tensor(normal(*shape, dtype=np.float32), requires_grad=True) for shape in ((6, 4), (5, 4)))
+    with gd.autocast("bf16"):
+        h = F.linear(x, w[:4])
+        loss = F.linear_cross_entropy(h, w, np.arange(6) % 5)
+    (loss + h.to(np.float32).sum()).backward()
+    exact = F.linear(x.detach(), w.detach()[:4]).requires_grad_()
+    (F.linear_cross_entropy(exact, w.detach(), np.arange(6) % 5) + exact.sum()).backward()
+    expected = exact.grad.numpy() @ w.numpy()[:4]
+    np.testing.assert_allclose(x.grad.numpy(), expected, atol=2**-6 * np.abs(expected).max())  # some roundings of 2⁻⁹
+
+
 def test_a_heads_gradients_are_not_computed_where_nobody_wants_them(monkeypatch):
     x, w = normal(6, 4), gd.tensor(normal(5, 4), requires_grad=True)
     monkeypatch.setattr("gdengine.kernels.linear_cross_entropy.backward", None)
