@@ -262,7 +262,7 @@ def test_the_help_of_sample_says_what_the_settings_say(gdengine):
 def test_everything_that_can_be_written_down(gdengine, corpus, monkeypatch):
     pytest.importorskip("tensorboardX", reason="TensorBoard is an extra")
     more = ["--csv", "--tensorboard", "--sample-every", 1, "--patience", 1, "--keep", 1]
-    slope = ["--lr", 0.03, "--eval-every", 1, "--steps", 200]  # the first steps, of a low lr, make it better; noise ends it
+    slope = ["--lr", 0.03, "--eval-every", 1, "--steps", 200]  # a low lr makes it better first; noise ends it
     output = gdengine("train", "--corpus", corpus, "--run", "mine", "--no-plots", *TINY, *more, *slope)
     assert "Stopped early at step" in output
     assert "has not become better in 1 evaluations" in output
