@@ -18,6 +18,7 @@ from . import (
     linear_cross_entropy,
     matmul,
     philox,
+    rms_norm,
     sgd,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "linear_cross_entropy",
     "matmul",
     "philox",
+    "rms_norm",
     "sgd",
 ]

@@ -304,6 +304,56 @@ CHECKS["layer_norm.forward"] = Check(layer_norm_forward, plain("y", "mean", "rst
 CHECKS["layer_norm.backward"] = Check(layer_norm_backward, layer_norm_backward_call, layer_norm_backward_bound)
 
 
+# rms_norm -------------------------------------------------------------------------------------------------------------
+
+
+def rms_norm_forward() -> Iterator[Arrays]:
+    for m, n in NORMS:
+        for weight in (numbers(n, seed=1), None):
+            yield {"x": numbers(m, n) * 3 + np.float32(1), "w": weight, "eps": 1e-5}
+
+
+def rms_norm_forward_bound(a: Arrays, out: Arrays) -> Arrays:
+    # n squares of one sign; the mean, eps, the root and 1 over it: 5; then two products
+    relative = gamma(a["x"].shape[1] + 1) / 2 + 5 * U
+    return {"rstd": relative * out["rstd"], "y": (relative + 3 * U) * np.abs(out["y"])}
+
+
+def rms_norm_backward() -> Iterator[Arrays]:
+    for m, n in NORMS:
+        for wanted in ((True, True), (True, False), (False, True)):
+            for accumulate in ((False, False), (True, True)):
+                shapes = {"dx": (m, n), "dw": (n,)}
+                out = {
+                    k: numbers(*s, seed=6) if asked else None
+                    for (k, s), asked in zip(shapes.items(), wanted, strict=True)
+                }
+                given = {"dy": numbers(m, n), "x": numbers(m, n, seed=1), "w": numbers(n, seed=2) if m % 2 else None}
+                yield {**given, "rstd": np.abs(numbers(m, seed=4)), **out, "accumulate": accumulate}
+
+
+def rms_norm_backward_call(function: Any, a: Arrays) -> Arrays:
+    function(**a)
+    return {name: a[name] for name in ("dx", "dw") if a[name] is not None}
+
+
+def rms_norm_backward_bound(a: Arrays, _: Arrays) -> Arrays:
+    m, n = a["dy"].shape
+    dy, w, rstd = np.abs(a["dy"]), 1.0 if a["w"] is None else np.abs(a["w"]), a["rstd"][:, None]
+    normed, d = np.abs(a["x"]) * rstd, dy * w
+    before = {k: np.abs(a["before_" + k]) if a["accumulate"][0] and a[k] is not None else 0.0 for k in ("dx", "dw")}
+    # x̂ and dY·w are rounded once, the sum n times and divided; then a product, a difference, rstd, the addition.
+    sums = d + normed * (d * normed).mean(axis=1, keepdims=True)
+    return {
+        "dx": gamma(n + 9) * (rstd * sums + before["dx"]),
+        "dw": gamma(m + 3) * ((dy * normed).sum(axis=0) + before["dw"]),
+    }
+
+
+CHECKS["rms_norm.forward"] = Check(rms_norm_forward, plain("y", "rstd"), rms_norm_forward_bound)
+CHECKS["rms_norm.backward"] = Check(rms_norm_backward, rms_norm_backward_call, rms_norm_backward_bound)
+
+
 # embedding ------------------------------------------------------------------------------------------------------------
 
 EMBEDDINGS = ((1, 1, ()), (1, 3, (1,)), (5, 1, (2, 3)), (7, 16, (13,)), (11, 17, (3, 2, 5)), (4, 5, (0,)))

@@ -10,6 +10,7 @@ from gdengine.kernels.embedding import reference as embedding
 from gdengine.kernels.gelu import reference as gelu
 from gdengine.kernels.layer_norm import reference as layer_norm
 from gdengine.kernels.linear import reference as linear
+from gdengine.kernels.rms_norm import reference as rms_norm
 from tests.helpers import apart, normal
 
 STEP = 1e-5
@@ -85,6 +86,17 @@ def test_layer_norm(affine):
     if affine:
         assert_gradient(dw, fn, w, dy)
         assert_gradient(db, fn, b, dy)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_rms_norm(affine):
+    x, dy, w = normal(3, 6), normal(3, 6, seed=1), normal(6) if affine else None
+    _, rstd = rms_norm.forward(x, w)
+    dx, dw = np.empty((3, 6)), np.empty(6)
+    rms_norm.backward(dy, x, w, rstd, dx=dx, dw=dw)
+    assert_gradient(dx, lambda: rms_norm.forward(x, w)[0], x, dy)
+    if affine:
+        assert_gradient(dw, lambda: rms_norm.forward(x, w)[0], w, dy)
 
 
 def test_embedding():
