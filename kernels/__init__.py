@@ -8,6 +8,7 @@ tensors, no tape, no parameters.
 from . import (
     adamw,
     attention,
+    conv2d,
     cross_entropy,
     dropout,
     embedding,
@@ -25,6 +26,7 @@ from . import (
 __all__ = [
     "adamw",
     "attention",
+    "conv2d",
     "cross_entropy",
     "dropout",
     "embedding",

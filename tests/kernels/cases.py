@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from gdengine.kernels.conv2d import Geometry
+from gdengine.kernels.conv2d import reference as reference_conv2d
+
 U = 2.0**-24
 TINY = 2.0**-125  # what becomes 0 instead of a denormal number, or of e^−87.3
 
@@ -352,6 +355,71 @@ def rms_norm_backward_bound(a: Arrays, _: Arrays) -> Arrays:
 
 CHECKS["rms_norm.forward"] = Check(rms_norm_forward, plain("y", "rstd"), rms_norm_forward_bound)
 CHECKS["rms_norm.backward"] = Check(rms_norm_backward, rms_norm_backward_call, rms_norm_backward_bound)
+
+
+# conv2d ---------------------------------------------------------------------------------------------------------------
+
+# X, W, the geometry: windows beyond every edge, strides, dilation, groups; fewer images than threads, and more; large
+CONVOLUTIONS = (
+    ((1, 1, 1, 1), (1, 1, 1, 1), Geometry((1, 1), (0, 0), (1, 1), 1, (1, 1))),
+    ((2, 3, 5, 7), (4, 3, 3, 3), Geometry((1, 1), (1, 1), (1, 1), 1, (5, 7))),
+    ((3, 4, 8, 5), (6, 2, 2, 3), Geometry((2, 1), (0, 2), (1, 1), 2, (4, 7))),
+    ((1, 6, 9, 9), (6, 2, 3, 3), Geometry((2, 3), (1, 1), (2, 2), 3, (4, 3))),
+    ((2, 2, 3, 3), (5, 2, 3, 3), Geometry((1, 1), (4, 3), (1, 1), 1, (9, 7))),
+    ((0, 2, 3, 3), (5, 2, 3, 3), Geometry((1, 1), (1, 1), (1, 1), 1, (3, 3))),
+    ((1, 5, 16, 16), (16, 5, 3, 3), Geometry((1, 1), (1, 1), (1, 1), 1, (16, 16))),
+    ((5, 9, 18, 18), (24, 9, 5, 3), Geometry((1, 1), (2, 1), (1, 1), 1, (18, 18))),
+)
+
+
+def convolutions(*given: str) -> Iterator[Arrays]:
+    for x, w, geometry in CONVOLUTIONS:
+        shapes = {"x": x, "w": w, "dy": (x[0], w[0], *geometry.output)}
+        yield {**{name: numbers(*shapes[name], seed=i) for i, name in enumerate(given)}, "geometry": geometry}
+
+
+def conv2d_bound(a: Arrays, _: Arrays) -> Arrays:
+    size = reference_conv2d.forward(*(np.abs(a[name]) for name in "xw"), geometry=a["geometry"])
+    size = size if a["b"] is None else size + np.abs(a["b"])[:, None, None]
+    return {"y": gamma(a["w"][0].size + 1) * size}
+
+
+CHECKS["conv2d.forward"] = Check(
+    lambda: ({**a, "b": b} for a in convolutions("x", "w") for b in (None, numbers(len(a["w"]), seed=3))),
+    plain("y"),
+    conv2d_bound,
+)
+
+
+def conv2d_input() -> Iterator[Arrays]:
+    for (shape, _, _), a in zip(CONVOLUTIONS, convolutions("dy", "w"), strict=True):
+        for out, accumulate in outputs(numbers(*shape, seed=5)):
+            yield {**a, "x_shape": shape, "out": out, "accumulate": accumulate}
+
+
+def conv2d_input_bound(a: Arrays, _: Arrays) -> Arrays:
+    size = reference_conv2d.backward_input(np.abs(a["dy"]), np.abs(a["w"]), a["x_shape"], geometry=a["geometry"])
+    return {"result": gamma(len(a["w"]) * a["w"][0, 0].size + 1) * (size + held(a))}
+
+
+def conv2d_weight() -> Iterator[Arrays]:
+    for (_, shape, _), a in zip(CONVOLUTIONS, convolutions("dy", "x"), strict=True):
+        for out, accumulate in outputs(numbers(*shape, seed=5)):
+            for db, accumulate_db in ((None, False), *outputs(numbers(shape[0], seed=6))[2:]):
+                given = {**a, "w_shape": shape, "out": out, "accumulate": accumulate}
+                yield {**given, "db": db, "accumulate_db": accumulate_db}
+
+
+def conv2d_weight_bound(a: Arrays, _: Arrays) -> Arrays:
+    dy, x = np.abs(a["dy"]), np.abs(a["x"])
+    size = reference_conv2d.backward_weight(dy, x, a["w_shape"], geometry=a["geometry"])
+    before = np.abs(a["before_db"]) if a["accumulate_db"] else 0
+    k = gamma(dy[:, :1].size + 2)
+    return {"result": k * (size + held(a)), "db": k * (dy.sum(axis=(0, 2, 3)) + before)}
+
+
+CHECKS["conv2d.backward_input"] = Check(conv2d_input, into, conv2d_input_bound)
+CHECKS["conv2d.backward_weight"] = Check(conv2d_weight, linear_weight_call, conv2d_weight_bound)
 
 
 # embedding ------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from gdengine.kernels.attention import reference as attention
+from gdengine.kernels.conv2d import Geometry
+from gdengine.kernels.conv2d import reference as conv2d
 from gdengine.kernels.cross_entropy import reference as cross_entropy
 from gdengine.kernels.dropout import reference as dropout
 from gdengine.kernels.embedding import reference as embedding
@@ -97,6 +99,20 @@ def test_rms_norm(affine):
     assert_gradient(dx, lambda: rms_norm.forward(x, w)[0], x, dy)
     if affine:
         assert_gradient(dw, lambda: rms_norm.forward(x, w)[0], w, dy)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_conv2d(groups):
+    geometry = Geometry((2, 1), (1, 0), (1, 2), groups, (3, 2))
+    x, w, b, dy = normal(2, 4, 5, 6), normal(2, 4 // groups, 3, 3, seed=1), normal(2), normal(2, 2, 3, 2, seed=2)
+    db = np.empty(2)
+
+    def fn():
+        return conv2d.forward(x, w, b, geometry=geometry)
+
+    assert_gradient(conv2d.backward_input(dy, w, x.shape, geometry=geometry), fn, x, dy)
+    assert_gradient(conv2d.backward_weight(dy, x, w.shape, geometry=geometry, db=db), fn, w, dy)
+    assert_gradient(db, fn, b, dy)
 
 
 def test_embedding():
