@@ -20,6 +20,7 @@ from . import (
     matmul,
     philox,
     rms_norm,
+    rotary,
     sgd,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     "matmul",
     "philox",
     "rms_norm",
+    "rotary",
     "sgd",
 ]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from ..tensor import Tensor
 from .activations import gelu, log_softmax, relu, softmax
 from .attention import qkv_attention, scaled_dot_product_attention
+from .channel_norms import batch_norm, group_norm, instance_norm
+from .convolution import conv1d, conv2d, conv_transpose2d
 from .dropout import dropout
 from .elementwise import (
     absolute,
@@ -30,8 +32,11 @@ from .indexing import getitem
 from .linear import feed_forward, linear
 from .losses import cross_entropy
 from .matmul import matmul
-from .normalization import layer_norm
+from .normalization import layer_norm, rms_norm
+from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .reductions import argmax, max, mean, min, sum
+from .resampling import adaptive_avg_pool2d, interpolate
+from .rotary import rotary_embedding, rotary_tables
 from .shaping import cat, expand, flatten, permute, reshape, split, squeeze, stack, transpose, unsqueeze
 
 # NumPy's functions that `np.exp(tensor)` and the like are answered with.
@@ -70,11 +75,18 @@ ARRAY_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 __all__ = [
     "absolute",
+    "adaptive_avg_pool2d",
     "add",
     "argmax",
+    "avg_pool1d",
+    "avg_pool2d",
+    "batch_norm",
     "cast",
     "cat",
     "clone",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cross_entropy",
     "divide",
     "dropout",
@@ -85,12 +97,17 @@ __all__ = [
     "flatten",
     "gelu",
     "getitem",
+    "group_norm",
+    "instance_norm",
+    "interpolate",
     "layer_norm",
     "linear",
     "log",
     "log_softmax",
     "matmul",
     "max",
+    "max_pool1d",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
@@ -102,6 +119,9 @@ __all__ = [
     "qkv_attention",
     "relu",
     "reshape",
+    "rms_norm",
+    "rotary_embedding",
+    "rotary_tables",
     "scaled_dot_product_attention",
     "sigmoid",
     "softmax",

@@ -1,10 +1,8 @@
 """Two-dimensional convolution for float32: columns of X in the cache, and sgemm on them.
 
-The unit of work is a row of Y (of one image): as many rows as fit ``COLUMNS`` bytes of columns are gathered, multiplied,
-and put where they belong, so that no more than that stands in memory for each thread. Where a window's elements lie
-side by side in X (stride 1), a row of columns is one copy.
-
-8 × 64 × 32², 64 filters of 3 × 3: forward, dX and dW take what three matrix products of that size take, and a third.
+The unit of work is a row of Y (of one image): as many rows as fit ``COLUMNS`` bytes of columns are gathered,
+multiplied, and put where they belong, so that no more than that stands in memory for each thread. Where a window's
+elements lie side by side in X (stride 1), a row of columns is one copy.
 """
 
 import numpy as np

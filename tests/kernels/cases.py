@@ -16,6 +16,7 @@ import numpy as np
 
 from gdengine.kernels.conv2d import Geometry
 from gdengine.kernels.conv2d import reference as reference_conv2d
+from gdengine.kernels.rotary import reference as reference_rotary
 
 U = 2.0**-24
 TINY = 2.0**-125  # what becomes 0 instead of a denormal number, or of e^−87.3
@@ -420,6 +421,36 @@ def conv2d_weight_bound(a: Arrays, _: Arrays) -> Arrays:
 
 CHECKS["conv2d.backward_input"] = Check(conv2d_input, into, conv2d_input_bound)
 CHECKS["conv2d.backward_weight"] = Check(conv2d_weight, linear_weight_call, conv2d_weight_bound)
+
+
+# rotary ---------------------------------------------------------------------------------------------------------------
+
+
+def rotary_inputs() -> Iterator[Arrays]:
+    for shape, half in (
+        ((1, 1, 2), 1),
+        ((3, 5, 8), 4),
+        ((2, 7, 11), 3),
+        ((0, 2, 4), 2),
+        ((2, 3, 5), 0),
+        ((9, 130, 34), 16),
+    ):
+        angle = numbers(shape[1], half, seed=1)
+        for interleaved in (False, True):
+            for inverse in (False, True):
+                arrays = {"x": numbers(*shape), "cos": np.cos(angle), "sin": np.sin(angle)}
+                yield {**arrays, "interleaved": interleaved, "inverse": inverse}
+
+
+def rotary_bound(a: Arrays, _: Arrays) -> Arrays:  # two products and a sum
+    x, cos, sin = (np.abs(a[name]) for name in ("x", "cos", "sin"))
+    signed, other = (
+        reference_rotary.rotate(x, cos, sin, interleaved=a["interleaved"], inverse=inverse) for inverse in (False, True)
+    )
+    return {"y": 3 * U * np.maximum(signed, other)}
+
+
+CHECKS["rotary.rotate"] = Check(rotary_inputs, plain("y"), rotary_bound)
 
 
 # embedding ------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from gdengine.kernels.gelu import reference as gelu
 from gdengine.kernels.layer_norm import reference as layer_norm
 from gdengine.kernels.linear import reference as linear
 from gdengine.kernels.rms_norm import reference as rms_norm
+from gdengine.kernels.rotary import reference as rotary
 from tests.helpers import apart, normal
 
 STEP = 1e-5
@@ -113,6 +114,14 @@ def test_conv2d(groups):
     assert_gradient(conv2d.backward_input(dy, w, x.shape, geometry=geometry), fn, x, dy)
     assert_gradient(conv2d.backward_weight(dy, x, w.shape, geometry=geometry, db=db), fn, w, dy)
     assert_gradient(db, fn, b, dy)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotary_is_undone_by_its_backward(interleaved):
+    x, dy, angle = normal(2, 3, 5), normal(2, 3, 5, seed=1), normal(3, 2)
+    tables = np.cos(angle), np.sin(angle)
+    dx = rotary.rotate(dy, *tables, interleaved=interleaved, inverse=True)
+    assert_gradient(dx, lambda: rotary.rotate(x, *tables, interleaved=interleaved), x, dy)
 
 
 def test_embedding():
