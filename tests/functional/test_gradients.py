@@ -5,6 +5,7 @@ import pytest
 
 import gdengine as gd
 from gdengine import functional as F
+from tests.functional import layer_cases
 from tests.helpers import apart, assert_close, normal, values_and_gradients
 
 NO_GRADIENT = {"argmax"}
@@ -326,6 +327,10 @@ CASES = {
         "on itself": (lambda a: F.where(a > 0, a, a * 0.1), apart(2, 3)),
     },
 }
+
+CASES.update(layer_cases.CASES)
+CASES["scaled_dot_product_attention"].update(layer_cases.ATTENTION)
+NO_GRADIENT |= layer_cases.NO_GRADIENT
 
 ALL = [
     pytest.param(case[0], case[1:], id=f"{name}: {label}")
