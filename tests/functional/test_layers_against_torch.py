@@ -143,13 +143,17 @@ def test_a_window_of_nan_and_of_equals_is_as_torch_has_it():
 
 
 def test_far_positions_keep_their_distance():
-    """Scores depend on how far apart two positions are: float64's angles, rounded once, even a million on."""
+    """Scores depend on how far apart two positions are: float64's angles, rounded once, even a million on.
+
+    16 terms of two products and two sums each, a rounding or two for each, of |q|·|k| at most.
+    """
     q, k = (normal(1, 16, seed=i, dtype=np.float32) for i in range(2))
     scores = [
         float((F.rotary_embedding(q, [at + 3]).numpy() * F.rotary_embedding(k, [at]).numpy()).sum())
         for at in (0, 1_000_000)
     ]
-    assert scores[0] == pytest.approx(scores[1], abs=16 * 8 * 2**-24 * np.abs(q).max() * np.abs(k).max())
+    size = float(np.abs(q).max() * np.abs(k).max())
+    assert scores[0] == pytest.approx(scores[1], abs=16 * 8 * 2**-24 * size)
 
 
 X, W = normal(1, 4, 5, 5), normal(6, 2, 3, 3)
