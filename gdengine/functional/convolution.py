@@ -101,7 +101,7 @@ def conv_transpose2d(
         for n, s, p, d, k, extra in zip(x_shape[2:], steps, pads, holes, w.shape[2:], more, strict=True)
     )
     _check_size(name, size, x.shape, w.shape)
-    geometry = Geometry(steps, pads, holes, groups, x_shape[2:])
+    geometry = Geometry(steps, pads, holes, groups, (x_shape[2], x_shape[3]))
     images, kernel, own, dtype, w_shape = x._array.reshape(x_shape), w._array, x.shape, x.dtype, w.shape
     y_shape = (x_shape[0], out, *size)
     y = kernels.conv2d.backward_input(images, kernel, y_shape, geometry=geometry)

@@ -24,7 +24,7 @@ CUBIC = -0.75  # the a of Keys 1981, as PyTorch has it
 class Taps(NamedTuple):
     """Columns of indices and of weights (None for 1), K of each: what every place is a sum of."""
 
-    index: tuple[Any, ...]
+    places: tuple[Any, ...]
     weight: tuple[Any, ...]
 
 
@@ -90,10 +90,10 @@ def adaptive_avg_pool2d(x: Any, output_size: int | tuple[int | None, int | None]
     sizes = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
     if len(sizes) != 2 or any(n is not None and n < 1 for n in sizes):
         raise ValueError(f"adaptive_avg_pool2d wants one or two sizes from 1 up, got {output_size!r}")
-    sizes = [own if n is None else int(n) for n, own in zip(sizes, x.shape[-2:], strict=True)]
-    if sizes == [1, 1]:
+    wanted = [own if n is None else int(n) for n, own in zip(sizes, x.shape[-2:], strict=True)]
+    if wanted == [1, 1]:
         return mean(x, (-2, -1), keepdim=True)
-    plans = zip(x.shape[-2:], sizes, strict=True)
+    plans = zip(x.shape[-2:], wanted, strict=True)
     return _resampled("adaptive_avg_pool2d", x, tuple(("mean", n, m, 0.0, False) for n, m in plans))
 
 
