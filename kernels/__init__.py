@@ -8,6 +8,7 @@ tensors, no tape, no parameters.
 from . import (
     adamw,
     attention,
+    conv2d,
     cross_entropy,
     dropout,
     embedding,
@@ -20,6 +21,8 @@ from . import (
     matmul,
     moving_average,
     philox,
+    rms_norm,
+    rotary,
     sgd,
     silu,
     swiglu,
@@ -28,6 +31,7 @@ from . import (
 __all__ = [
     "adamw",
     "attention",
+    "conv2d",
     "cross_entropy",
     "dropout",
     "embedding",
@@ -40,6 +44,8 @@ __all__ = [
     "matmul",
     "moving_average",
     "philox",
+    "rms_norm",
+    "rotary",
     "sgd",
     "silu",
     "swiglu",

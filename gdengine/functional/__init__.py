@@ -20,6 +20,8 @@ from .activations import (
     swiglu,
 )
 from .attention import qkv_attention, scaled_dot_product_attention
+from .channel_norms import batch_norm, group_norm, instance_norm
+from .convolution import conv1d, conv2d, conv_transpose2d
 from .curves import cos, erf, expm1, log1p, rsqrt, sin, square
 from .dropout import dropout
 from .einsum import einsum
@@ -48,12 +50,15 @@ from .indexing import getitem
 from .linear import feed_forward, linear
 from .losses import cross_entropy, linear_cross_entropy, nll_loss
 from .matmul import matmul
-from .normalization import layer_norm
+from .normalization import layer_norm, rms_norm
 from .ordering import argsort, sort, topk
+from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .products import cumprod, cumsum, prod
 from .reductions import all, any, argmax, argmin, max, mean, min, sum
 from .regression import binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss, smooth_l1_loss
 from .repeating import diagonal, flip, pad, pad_as_numpy, repeat, repeat_interleave, roll, tile, tril, triu
+from .resampling import adaptive_avg_pool2d, interpolate
+from .rotary import rotary_embedding, rotary_tables
 from .shaping import cat, chunk, expand, flatten, permute, reshape, split, squeeze, stack, transpose, unbind, unsqueeze
 from .similarity import cosine_embedding_loss, cosine_similarity, info_nce, normalize, triplet_margin_loss
 from .statistics import logsumexp, norm, std, var
@@ -133,12 +138,16 @@ ARRAY_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 __all__ = [
     "absolute",
+    "adaptive_avg_pool2d",
     "add",
     "all",
     "any",
     "argmax",
     "argmin",
     "argsort",
+    "avg_pool1d",
+    "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy_with_logits",
     "cast",
     "cat",
@@ -147,6 +156,9 @@ __all__ = [
     "clamp",
     "clip",
     "clone",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cos",
     "cosine_embedding_loss",
     "cosine_similarity",
@@ -171,10 +183,13 @@ __all__ = [
     "gelu",
     "getitem",
     "glu",
+    "group_norm",
     "hardswish",
     "huber_loss",
     "index_select",
     "info_nce",
+    "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -189,6 +204,8 @@ __all__ = [
     "masked_fill",
     "matmul",
     "max",
+    "max_pool1d",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
@@ -211,7 +228,10 @@ __all__ = [
     "repeat",
     "repeat_interleave",
     "reshape",
+    "rms_norm",
     "roll",
+    "rotary_embedding",
+    "rotary_tables",
     "round",
     "rsqrt",
     "scaled_dot_product_attention",

@@ -9,32 +9,42 @@ from ..random import default_generator
 from ..tensor import Tensor, record
 from .dropout import check_p
 from .elementwise import floating
+from .masked_attention import masked_attention, repeat_heads
 
 
 def scaled_dot_product_attention(
     query: Any,
     key: Any,
     value: Any,
-    *,
+    attn_mask: Any = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
+    *,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """softmax(scale · Q·Kᵀ)·V for each batch entry and head: see `gdengine.kernels.attention`.
 
     Args:
         query: ``(B, H, T, D)``.
         key, value: ``(B, H, S, D)``.
+        attn_mask: broadcasts to ``(B, H, T, S)``: bool, true where a key may be seen, or floats that are added to the
+            scores. A query that may see nothing gets zeros. (Without a mask the scores never stand in memory.)
         dropout_p: how much of the softmax to drop (the caller passes 0 when not training).
         is_causal: position i sees keys 0 … i only; wants T = S.
         scale: 1/√D unless given.
+        enable_gqa: key and value may have fewer heads, of which H is a multiple: neighbouring query heads share one.
 
     Raises:
         ValueError: a shape does not fit, or dropout_p is not in [0, 1).
         TypeError: the dtypes differ.
     """
     q, k, v = operand(floating(query)), operand(floating(key)), operand(floating(value))
+    if enable_gqa:
+        k, v = _grouped(q, k), _grouped(q, v)
     _check(q, k, v, is_causal)
+    if attn_mask is not None:
+        return masked_attention(q, k, v, attn_mask, is_causal, scale, _dropout_call(dropout_p))
     heads: tuple[Any, Any, Any] = (_last_contiguous(q._array), _last_contiguous(k._array), _last_contiguous(v._array))
     options: dict[str, Any] = {"causal": is_causal, "scale": scale, "dropout": _dropout_call(dropout_p)}
     o, saved = kernels.attention.forward(*heads, **options)
@@ -87,6 +97,13 @@ def _last_contiguous(array: Any) -> Any:
     if array.strides[-1] == array.itemsize or array.size == 0:
         return array
     return namespace(array).ascontiguousarray(array)
+
+
+def _grouped(q: Tensor, x: Tensor) -> Tensor:
+    """Keys or values for every head of queries."""
+    if {q.ndim, x.ndim} != {4} or not x.shape[1] or q.shape[1] % x.shape[1]:
+        raise ValueError(f"enable_gqa wants query heads a multiple of the key's, got query {q.shape} and {x.shape}")
+    return x if x.shape[1] == q.shape[1] else repeat_heads(x, q.shape[1] // x.shape[1])
 
 
 def _dropout_call(p: float) -> tuple[float, tuple[int, int], int] | None:

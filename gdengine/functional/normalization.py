@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from .. import kernels
 from ..device import check_same
 from ..precision import operand, sum_dtype
@@ -54,3 +56,37 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) 
 
     keeps = (x,) if w is None else (x, w)
     return record("layer_norm", y.reshape(shape), (x, w, b), backward, keeps=keeps, direct=True)
+
+
+def rms_norm(x: Any, weight: Any = None, eps: float | None = None) -> Tensor:
+    """x / √(mean(x²) + eps) ⊙ weight over the last axis: see `gdengine.kernels.rms_norm`.
+
+    Args:
+        x: ``(..., N)``.
+        weight: ``(N,)`` or None.
+        eps: the spacing of numbers about 1 in the dtype that sums have unless given, as PyTorch's.
+
+    Raises:
+        ValueError: a shape does not fit.
+        TypeError: the dtypes differ.
+    """
+    x = operand(floating(x))
+    if not x.shape or not x.shape[-1]:
+        raise ValueError(f"rms_norm wants a last axis with elements to normalise over, got x of shape {x.shape}")
+    w = None if weight is None else operand(weight)
+    if w is not None and w.shape != x.shape[-1:]:
+        raise ValueError(f"rms_norm of x {x.shape} wants a weight of shape {x.shape[-1:]}, got {w.shape}")
+    if w is not None and w.dtype != x.dtype:
+        raise TypeError(f"rms_norm wants one dtype, got x {x.dtype} and weight {w.dtype}")
+    check_same("rms_norm", x=x._array, weight=None if w is None else w._array)
+    shape, dtype, wide = x.shape, x.dtype, sum_dtype(x.dtype)
+    rows, scale = x._array.reshape(-1, shape[-1]), None if w is None else w._array
+    y, rstd = kernels.rms_norm.forward(rows, scale, eps=float(np.finfo(wide).eps) if eps is None else eps)
+
+    def backward(dy: Any, into: Any) -> None:
+        (dx, add_x), (dw, add_w) = into(0, shape, dtype), into(1, shape[-1:], wide)
+        dx = None if dx is None else dx.reshape(rows.shape)
+        kernels.rms_norm.backward(dy.reshape(rows.shape), rows, scale, rstd, dx=dx, dw=dw, accumulate=(add_x, add_w))
+
+    keeps = (x,) if w is None else (x, w)
+    return record("rms_norm", y.reshape(shape), (x, w), backward, keeps=keeps, direct=True)

@@ -1,6 +1,7 @@
 """Whole models, made of `gdengine.nn` alone."""
 
+from .convnet import ConvNet
 from .gpt import GPT, GPTConfig
 from .mlp import MLP
 
-__all__ = ["GPT", "MLP", "GPTConfig"]
+__all__ = ["GPT", "MLP", "ConvNet", "GPTConfig"]

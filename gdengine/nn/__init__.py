@@ -20,7 +20,9 @@ from .activations import (
     Softplus,
     Tanh,
 )
-from .containers import ModuleDict, ModuleList, ParameterList, Sequential
+from .attention import MultiHeadAttention
+from .containers import Identity, ModuleDict, ModuleList, ParameterList, Sequential
+from .convolution import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout
 from .embedding import Embedding
 from .linear import Linear
@@ -38,22 +40,33 @@ from .losses import (
     TripletMarginLoss,
 )
 from .module import Module
-from .normalization import LayerNorm
+from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
+from .pooling import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, Upsample
 from .summarising import summary
 
 __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GroupNorm",
     "Hardswish",
     "HuberLoss",
+    "Identity",
     "KLDivLoss",
     "L1Loss",
     "LayerNorm",
@@ -62,13 +75,17 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
     "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiHeadAttention",
     "NLLLoss",
     "Parameter",
     "ParameterList",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -79,6 +96,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "TripletMarginLoss",
+    "Upsample",
     "init",
     "summary",
     "utils",

@@ -69,6 +69,13 @@ class _Numbered(Module):
         raise NotImplementedError
 
 
+class Identity(Module):
+    """What it is given: for a place where a layer may be left out."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
 class Sequential(_Numbered):
     """Each module called on the result of the one before: ``Sequential(nn.Linear(2, 8), nn.ReLU())``."""
 

@@ -138,10 +138,15 @@ class Module:
             )
         self._put(self._parameters, name, parameter)
 
-    def register_buffer(self, name: str, tensor: Any) -> None:
-        """A tensor that belongs to the state but is not trained: saved, loaded, moved, never optimized."""
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """A tensor that belongs to the state but is not trained: saved, loaded, moved, never optimized.
+
+        With ``persistent=False`` it is moved alone: what the module can compute anew.
+        """
         value = None if tensor is None else tensor if isinstance(tensor, Tensor) else Tensor(tensor)
         self._put(self._buffers, name, value)
+        passing = self.__dict__.get("_passing", frozenset())
+        object.__setattr__(self, "_passing", passing - {name} if persistent else passing | {name})
 
     def add_module(self, name: str, module: "Module | None") -> None:
         """As assigning it, for names that are no identifiers."""
@@ -219,6 +224,12 @@ class Module:
     def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         return self._members("_buffers", prefix)
 
+    def _saved_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        for path, module in self._walk(""):
+            for name, buffer in module._buffers.items():
+                if buffer is not None and name not in module.__dict__.get("_passing", ()):
+                    yield (f"{path}.{name}" if path else name), buffer
+
     def buffers(self) -> Iterator[Tensor]:
         return (buffer for _, buffer in self.named_buffers())
 
@@ -240,7 +251,7 @@ class Module:
 
         They are CuPy's where the module is on a GPU.
         """
-        members = (*self.named_parameters(), *self.named_buffers())
+        members = (*self.named_parameters(), *self._saved_buffers())
         return {name: tensor._array for name, tensor in members}
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
@@ -255,7 +266,7 @@ class Module:
             ValueError: names missing or unexpected (strict), or arrays of another shape or kind, all of them listed.
         """
         known: dict[str, Any] = dict(self.named_parameters(remove_duplicate=False))
-        known.update(self.named_buffers())
+        known.update(self._saved_buffers())
         given = {id(known[name]) for name in state_dict if name in known}
         missing = [name for name, tensor in known.items() if id(tensor) not in given]
         unexpected = [name for name in state_dict if name not in known]

@@ -21,6 +21,7 @@ def floats(*shape, seed=0):
 
 
 X, Y, W, B = floats(2, 4, 16), floats(2, 4, 16, seed=1), floats(8, 16, seed=2), floats(8, seed=3)
+IMAGES = floats(2, 4, 5, 6, seed=6)
 CASES = {
     "arithmetic": (lambda x, y: (x + y) * x - y / (x * x + 1), (X, Y)),
     "broadcasting": (lambda x, y: (x + y[:, :, :1]) * y[0], (X, Y)),
@@ -47,6 +48,40 @@ CASES = {
         (X,),
     ),
     "dropout": (lambda x: F.dropout(x, 0.4), (X,)),
+    "rms_norm": (lambda x, w: F.rms_norm(x, w), (X, floats(16, seed=4))),
+    "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b), (X, floats(4, seed=4), floats(4, seed=5))),
+    "batch_norm": (
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+        (X, floats(4, seed=4), floats(4, seed=5)),
+    ),
+    "conv2d": (
+        lambda x, w, b: F.conv2d(x, w, b, stride=(2, 1), padding=1, groups=2),
+        (IMAGES, floats(6, 2, 3, 3, seed=1), floats(6, seed=2)),
+    ),
+    "conv1d": (lambda x, w: F.conv1d(x, w, padding="same"), (X, floats(3, 4, 4, seed=1))),
+    "conv_transpose2d": (
+        lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2, padding=1),
+        (IMAGES, floats(4, 3, 3, 3, seed=1), floats(3, seed=2)),
+    ),
+    "pools": (
+        lambda x: (
+            F.max_pool2d(x, 3, 2, 1) + F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) + F.adaptive_avg_pool2d(x, 3)
+        ),
+        (IMAGES,),
+    ),
+    "interpolate": (
+        lambda x: F.interpolate(x, scale_factor=2) + F.interpolate(x, (10, 12), mode="bilinear"),
+        (IMAGES,),
+    ),
+    "rotary": (lambda x: F.rotary_embedding(x) + F.rotary_embedding(x, [3, 1, 0, 2], interleaved=True), (X,)),
+    "masked attention": (
+        lambda q, m: F.scaled_dot_product_attention(q, q[:, :1], q[:, :1], m, 0.2, enable_gqa=True),
+        (floats(2, 2, 4, 8), floats(4, 4, seed=1)),
+    ),
+    "bool mask": (
+        lambda q: F.scaled_dot_product_attention(q, q, q, np.eye(4, dtype=bool) | (np.arange(4) < 2)),
+        (floats(2, 2, 4, 8),),
+    ),
     "cast": (lambda x: x.to(np.float16).to(np.float32), (X,)),
 }
 
@@ -75,7 +110,9 @@ def test_the_same_as_on_the_cpu(gpu, name):
         )
 
 
-@pytest.mark.parametrize("name", ["linear", "linear_relu", "embedding", "layer_norm", "cross_entropy"])
+@pytest.mark.parametrize(
+    "name", ["linear", "linear_relu", "embedding", "layer_norm", "cross_entropy", "rms_norm", "conv2d", "rotary"]
+)
 def test_bfloat16_is_the_same_as_on_the_cpu(gpu, name):
     """Results are rounded to 8 bits at each of a few functions: 2⁻⁸ of the largest value for each, four times over."""
     here, there = results(name, "cpu", "bf16"), results(name, "cuda", "bf16")
@@ -85,7 +122,7 @@ def test_bfloat16_is_the_same_as_on_the_cpu(gpu, name):
         np.testing.assert_allclose(got, exact, atol=2**-6 * np.abs(exact).max(), err_msg=part)
 
 
-@pytest.mark.parametrize("name", ["linear", "embedding", "layer_norm", "cross_entropy", "matmul", "items"])
+@pytest.mark.parametrize("name", ["linear", "embedding", "layer_norm", "cross_entropy", "matmul", "items", "conv2d"])
 def test_the_same_bits_every_time(gpu, name):
     first, second = results(name, "cuda"), results(name, "cuda")
     for part, once in first.items():

@@ -5,7 +5,7 @@ import pytest
 
 import gdengine as gd
 from gdengine import functional as F
-from tests.functional import gradient_cases
+from tests.functional import gradient_cases, layer_cases
 from tests.functional.forms import WIDE, binary, reduction, unary, with_seed
 from tests.helpers import apart, assert_close, normal, values_and_gradients
 
@@ -279,6 +279,9 @@ CASES = {
 CASES |= gradient_cases.CASES
 for _name, _more in gradient_cases.MORE.items():
     CASES[_name] |= {f"exact or weighted: {label}": case for label, case in _more.items()}
+CASES.update(layer_cases.CASES)
+CASES["scaled_dot_product_attention"].update(layer_cases.ATTENTION)
+NO_GRADIENT |= layer_cases.NO_GRADIENT
 
 ALL = [
     pytest.param(case[0], case[1:], id=f"{name}: {label}")

@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from gdengine.kernels.conv2d import Geometry
+from gdengine.kernels.conv2d import reference as reference_conv2d
+from gdengine.kernels.rotary import reference as reference_rotary
+
 U = 2.0**-24
 TINY = 2.0**-125  # what becomes 0 instead of a denormal number, or of e^−87.3
 
@@ -347,6 +351,151 @@ def layer_norm_backward_bound(a: Arrays, _: Arrays) -> Arrays:
 
 CHECKS["layer_norm.forward"] = Check(layer_norm_forward, plain("y", "mean", "rstd"), layer_norm_forward_bound)
 CHECKS["layer_norm.backward"] = Check(layer_norm_backward, layer_norm_backward_call, layer_norm_backward_bound)
+
+
+# rms_norm -------------------------------------------------------------------------------------------------------------
+
+
+def rms_norm_forward() -> Iterator[Arrays]:
+    for m, n in NORMS:
+        for weight in (numbers(n, seed=1), None):
+            yield {"x": numbers(m, n) * 3 + np.float32(1), "w": weight, "eps": 1e-5}
+
+
+def rms_norm_forward_bound(a: Arrays, out: Arrays) -> Arrays:
+    # n squares of one sign; the mean, eps, the root and 1 over it: 5; then two products
+    relative = gamma(a["x"].shape[1] + 1) / 2 + 5 * U
+    return {"rstd": relative * out["rstd"], "y": (relative + 3 * U) * np.abs(out["y"])}
+
+
+def rms_norm_backward() -> Iterator[Arrays]:
+    for m, n in NORMS:
+        for wanted in ((True, True), (True, False), (False, True)):
+            for accumulate in ((False, False), (True, True)):
+                shapes = {"dx": (m, n), "dw": (n,)}
+                out = {
+                    k: numbers(*s, seed=6) if asked else None
+                    for (k, s), asked in zip(shapes.items(), wanted, strict=True)
+                }
+                given = {"dy": numbers(m, n), "x": numbers(m, n, seed=1), "w": numbers(n, seed=2) if m % 2 else None}
+                yield {**given, "rstd": np.abs(numbers(m, seed=4)), **out, "accumulate": accumulate}
+
+
+def rms_norm_backward_call(function: Any, a: Arrays) -> Arrays:
+    function(**a)
+    return {name: a[name] for name in ("dx", "dw") if a[name] is not None}
+
+
+def rms_norm_backward_bound(a: Arrays, _: Arrays) -> Arrays:
+    m, n = a["dy"].shape
+    dy, w, rstd = np.abs(a["dy"]), 1.0 if a["w"] is None else np.abs(a["w"]), a["rstd"][:, None]
+    normed, d = np.abs(a["x"]) * rstd, dy * w
+    before = {k: np.abs(a["before_" + k]) if a["accumulate"][0] and a[k] is not None else 0.0 for k in ("dx", "dw")}
+    # x̂ and dY·w are rounded once, the sum n times and divided; then a product, a difference, rstd, the addition.
+    sums = d + normed * (d * normed).mean(axis=1, keepdims=True)
+    return {
+        "dx": gamma(n + 9) * (rstd * sums + before["dx"]),
+        "dw": gamma(m + 3) * ((dy * normed).sum(axis=0) + before["dw"]),
+    }
+
+
+CHECKS["rms_norm.forward"] = Check(rms_norm_forward, plain("y", "rstd"), rms_norm_forward_bound)
+CHECKS["rms_norm.backward"] = Check(rms_norm_backward, rms_norm_backward_call, rms_norm_backward_bound)
+
+
+# conv2d ---------------------------------------------------------------------------------------------------------------
+
+# X, W, the geometry: windows beyond every edge, strides, dilation, groups; fewer images than threads, and more; large
+CONVOLUTIONS = (
+    ((1, 1, 1, 1), (1, 1, 1, 1), Geometry((1, 1), (0, 0), (1, 1), 1, (1, 1))),
+    ((2, 3, 5, 7), (4, 3, 3, 3), Geometry((1, 1), (1, 1), (1, 1), 1, (5, 7))),
+    ((3, 4, 8, 5), (6, 2, 2, 3), Geometry((2, 1), (0, 2), (1, 1), 2, (4, 7))),
+    ((1, 6, 9, 9), (6, 2, 3, 3), Geometry((2, 3), (1, 1), (2, 2), 3, (4, 3))),
+    ((2, 2, 3, 3), (5, 2, 3, 3), Geometry((1, 1), (4, 3), (1, 1), 1, (9, 7))),
+    ((0, 2, 3, 3), (5, 2, 3, 3), Geometry((1, 1), (1, 1), (1, 1), 1, (3, 3))),
+    ((1, 5, 16, 16), (16, 5, 3, 3), Geometry((1, 1), (1, 1), (1, 1), 1, (16, 16))),
+    ((5, 9, 18, 18), (24, 9, 5, 3), Geometry((1, 1), (2, 1), (1, 1), 1, (18, 18))),
+)
+
+
+def convolutions(*given: str) -> Iterator[Arrays]:
+    for x, w, geometry in CONVOLUTIONS:
+        shapes = {"x": x, "w": w, "dy": (x[0], w[0], *geometry.output)}
+        yield {**{name: numbers(*shapes[name], seed=i) for i, name in enumerate(given)}, "geometry": geometry}
+
+
+def conv2d_bound(a: Arrays, _: Arrays) -> Arrays:
+    size = reference_conv2d.forward(*(np.abs(a[name]) for name in "xw"), geometry=a["geometry"])
+    size = size if a["b"] is None else size + np.abs(a["b"])[:, None, None]
+    return {"y": gamma(a["w"][0].size + 1) * size}
+
+
+CHECKS["conv2d.forward"] = Check(
+    lambda: ({**a, "b": b} for a in convolutions("x", "w") for b in (None, numbers(len(a["w"]), seed=3))),
+    plain("y"),
+    conv2d_bound,
+)
+
+
+def conv2d_input() -> Iterator[Arrays]:
+    for (shape, _, _), a in zip(CONVOLUTIONS, convolutions("dy", "w"), strict=True):
+        for out, accumulate in outputs(numbers(*shape, seed=5)):
+            yield {**a, "x_shape": shape, "out": out, "accumulate": accumulate}
+
+
+def conv2d_input_bound(a: Arrays, _: Arrays) -> Arrays:
+    size = reference_conv2d.backward_input(np.abs(a["dy"]), np.abs(a["w"]), a["x_shape"], geometry=a["geometry"])
+    return {"result": gamma(len(a["w"]) * a["w"][0, 0].size + 1) * (size + held(a))}
+
+
+def conv2d_weight() -> Iterator[Arrays]:
+    for (_, shape, _), a in zip(CONVOLUTIONS, convolutions("dy", "x"), strict=True):
+        for out, accumulate in outputs(numbers(*shape, seed=5)):
+            for db, accumulate_db in ((None, False), *outputs(numbers(shape[0], seed=6))[2:]):
+                given = {**a, "w_shape": shape, "out": out, "accumulate": accumulate}
+                yield {**given, "db": db, "accumulate_db": accumulate_db}
+
+
+def conv2d_weight_bound(a: Arrays, _: Arrays) -> Arrays:
+    dy, x = np.abs(a["dy"]), np.abs(a["x"])
+    size = reference_conv2d.backward_weight(dy, x, a["w_shape"], geometry=a["geometry"])
+    before = np.abs(a["before_db"]) if a["accumulate_db"] else 0
+    k = gamma(dy[:, :1].size + 2)
+    return {"result": k * (size + held(a)), "db": k * (dy.sum(axis=(0, 2, 3)) + before)}
+
+
+CHECKS["conv2d.backward_input"] = Check(conv2d_input, into, conv2d_input_bound)
+CHECKS["conv2d.backward_weight"] = Check(conv2d_weight, linear_weight_call, conv2d_weight_bound)
+
+
+# rotary ---------------------------------------------------------------------------------------------------------------
+
+
+def rotary_inputs() -> Iterator[Arrays]:
+    for shape, half in (
+        ((1, 1, 2), 1),
+        ((3, 5, 8), 4),
+        ((2, 7, 11), 3),
+        ((0, 2, 4), 2),
+        ((2, 3, 5), 0),
+        ((9, 130, 34), 16),
+    ):
+        angle = numbers(shape[1], half, seed=1)
+        for interleaved in (False, True):
+            for inverse in (False, True):
+                arrays = {"x": numbers(*shape), "cos": np.cos(angle), "sin": np.sin(angle)}
+                yield {**arrays, "interleaved": interleaved, "inverse": inverse}
+
+
+def rotary_bound(a: Arrays, _: Arrays) -> Arrays:  # two products and a sum
+    x, cos, sin = (np.abs(a[name]) for name in ("x", "cos", "sin"))
+    signed, other = (
+        reference_rotary.rotate(x, cos, sin, interleaved=a["interleaved"], inverse=inverse) for inverse in (False, True)
+    )
+    return {"y": 3 * U * np.maximum(signed, other)}
+
+
+CHECKS["rotary.rotate"] = Check(rotary_inputs, plain("y"), rotary_bound)
 
 
 # embedding ------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from gdengine.kernels.attention import reference as attention
+from gdengine.kernels.conv2d import Geometry
+from gdengine.kernels.conv2d import reference as conv2d
 from gdengine.kernels.cross_entropy import reference as cross_entropy
 from gdengine.kernels.dropout import reference as dropout
 from gdengine.kernels.embedding import reference as embedding
@@ -11,6 +13,8 @@ from gdengine.kernels.gelu import reference as gelu
 from gdengine.kernels.layer_norm import reference as layer_norm
 from gdengine.kernels.linear import reference as linear
 from gdengine.kernels.linear_cross_entropy import reference as linear_cross_entropy
+from gdengine.kernels.rms_norm import reference as rms_norm
+from gdengine.kernels.rotary import reference as rotary
 from gdengine.kernels.silu import reference as silu
 from gdengine.kernels.swiglu import reference as swiglu
 from tests.helpers import apart, normal
@@ -99,6 +103,39 @@ def test_layer_norm(affine):
     if affine:
         assert_gradient(dw, fn, w, dy)
         assert_gradient(db, fn, b, dy)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_rms_norm(affine):
+    x, dy, w = normal(3, 6), normal(3, 6, seed=1), normal(6) if affine else None
+    _, rstd = rms_norm.forward(x, w)
+    dx, dw = np.empty((3, 6)), np.empty(6)
+    rms_norm.backward(dy, x, w, rstd, dx=dx, dw=dw)
+    assert_gradient(dx, lambda: rms_norm.forward(x, w)[0], x, dy)
+    if affine:
+        assert_gradient(dw, lambda: rms_norm.forward(x, w)[0], w, dy)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_conv2d(groups):
+    geometry = Geometry((2, 1), (1, 0), (1, 2), groups, (3, 2))
+    x, w, b, dy = normal(2, 4, 5, 6), normal(2, 4 // groups, 3, 3, seed=1), normal(2), normal(2, 2, 3, 2, seed=2)
+    db = np.empty(2)
+
+    def fn():
+        return conv2d.forward(x, w, b, geometry=geometry)
+
+    assert_gradient(conv2d.backward_input(dy, w, x.shape, geometry=geometry), fn, x, dy)
+    assert_gradient(conv2d.backward_weight(dy, x, w.shape, geometry=geometry, db=db), fn, w, dy)
+    assert_gradient(db, fn, b, dy)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotary_is_undone_by_its_backward(interleaved):
+    x, dy, angle = normal(2, 3, 5), normal(2, 3, 5, seed=1), normal(3, 2)
+    tables = np.cos(angle), np.sin(angle)
+    dx = rotary.rotate(dy, *tables, interleaved=interleaved, inverse=True)
+    assert_gradient(dx, lambda: rotary.rotate(x, *tables, interleaved=interleaved), x, dy)
 
 
 def test_embedding():

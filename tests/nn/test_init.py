@@ -134,3 +134,42 @@ def test_spreads_that_make_no_sense():
     with pytest.raises(ValueError, match="from low up to high, got low=1, high=0"):
         init.uniform_(x, 1, 0)
     assert np.isnan(x.numpy()).all()
+
+
+def test_gains_and_fans_are_pytorchs():
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    for name in ("linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
+        assert init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
+    assert init.calculate_gain("leaky_relu", 0.3) == pytest.approx(torch.nn.init.calculate_gain("leaky_relu", 0.3))
+    assert_uniform(init.kaiming_uniform_(fresh(), mode="fan_out"), -math.sqrt(6 / 200), math.sqrt(6 / 200))
+    assert_normal(init.kaiming_normal_(fresh(), mode="fan_out", nonlinearity="tanh"), 0, 5 / 3 / math.sqrt(200))
+    with pytest.raises(ValueError, match="gains are known for"):
+        init.calculate_gain("swish")
+    with pytest.raises(ValueError, match="'fan_in' or 'fan_out'"):
+        init.kaiming_normal_(fresh(), mode="fan_avg")
+
+
+@pytest.mark.parametrize("shape", [(5, 12), (12, 5), (6, 2, 3)])
+def test_orthogonal(shape):
+    """QR leaves columns orthonormal to a few dozen roundings of float64, of which float32 keeps its own."""
+    q = init.orthogonal_(fresh(shape, np.float64), gain=2).numpy().reshape(shape[0], -1) / 2
+    gram = q @ q.T if q.shape[0] <= q.shape[1] else q.T @ q
+    np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-14)
+    with pytest.raises(ValueError, match="fans are defined"):
+        init.orthogonal_(fresh((3,)))
+
+
+@pytest.mark.parametrize(("mean", "std", "a", "b"), [(0, 1, -2, 2), (1, 0.5, 0.9, 1.1), (0, 1, 2, 5)])
+def test_truncated_normal(mean, std, a, b):
+    """The share below the middle of [a, b] is the distribution's, within five of its spreads; so is the mean."""
+    x = init.trunc_normal_(fresh(), mean, std, a, b).numpy().astype(np.float64)
+    assert a <= x.min()
+    assert x.max() <= b
+    phi = [0.5 * (1 + math.erf((at - mean) / std / math.sqrt(2))) for at in (a, (a + b) / 2, b)]
+    share = (phi[1] - phi[0]) / (phi[2] - phi[0])
+    assert abs((x < (a + b) / 2).mean() - share) < 5 * math.sqrt(share * (1 - share) / N)
+    low, high = (math.exp(-(((at - mean) / std) ** 2) / 2) / math.sqrt(2 * math.pi) for at in (a, b))
+    expected = mean + std * (low - high) / (phi[2] - phi[0])
+    assert abs(x.mean() - expected) < 5 * x.std() / math.sqrt(N)
+    with pytest.raises(ValueError, match="std > 0"):
+        init.trunc_normal_(fresh(), std=0)
