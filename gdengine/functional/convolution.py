@@ -166,9 +166,11 @@ def _convolution(
 def _batched(name: str, x: Any, w: Any, axes: int, channels: Any, expected: Any) -> tuple[int, ...]:
     """The shape of x as (N, C, H, W)."""
     if len(w) != axes + 2 or len(x) not in (axes + 1, axes + 2) or tuple(channels) != tuple(expected):
+        last = len(x) == axes + 2 and x[-1:] == tuple(expected)
         raise ValueError(
             f"{name} got x of shape {x} and a weight of shape {w}: it wants {axes + 2} axes of each (x may lack its "
             f"first), and {expected[0] if expected else 'as many'} channels in x"
+            + (f": they are its last axis, so write np.moveaxis(x, -1, {-1 - axes})" if last else "")
         )
     return (1,) * (axes + 2 - len(x)) + tuple(x[: len(x) - axes]) + (1,) * (2 - axes) + tuple(x[len(x) - axes :])
 

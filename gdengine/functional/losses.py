@@ -306,11 +306,21 @@ def _weight(targets: Any, ignore_index: int, reduction: str) -> Any:
     return 1 / counted
 
 
+def _hint_at_shape(logits: tuple[int, ...], targets: tuple[int, ...]) -> str:
+    """What to write where the logits have PyTorch's order, or the targets an axis too many."""
+    if targets == (*logits[:-1], 1):
+        return ": write targets.squeeze(-1)"
+    if len(logits) > 2 and targets == logits[:1] + logits[2:]:
+        order = (0, *range(2, len(logits)), 1)
+        return f": classes are axis 1 of these logits, so write logits.permute{order}"
+    return ""
+
+
 def _check(z: Tensor, t: Any, ignore_index: int, reduction: str, function: str = "cross_entropy") -> None:
     check_reduction(function, reduction)
     if t.shape != z.shape[:-1] or not z.shape:
         raise ValueError(
             f"{function} of logits {z.shape} wants targets of shape {z.shape[:-1]} (classes are the last axis), got "
-            f"{t.shape}"
+            f"{t.shape}{_hint_at_shape(z.shape, t.shape)}"
         )
     check_indices(function, "targets", t, z.shape[-1], ignore_index)

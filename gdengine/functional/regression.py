@@ -148,7 +148,8 @@ def _alike(name: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, 
     x, t = as_tensor(input), as_tensor(target)
     if x.shape != t.shape:
         raise ValueError(
-            f"{name} wants an input and a target of one shape, got {x.shape} and {t.shape}: reshape or expand one"
+            f"{name} wants an input and a target of one shape, got {x.shape} and {t.shape}: "
+            + ("write input.squeeze(-1)" if x.shape == (*t.shape, 1) else "reshape or expand one")
         )
     x, t = operands(floating(x), t)
     if reduction == "mean" and math.prod(x.shape) == 0:

@@ -8,7 +8,7 @@ import numpy as np
 from .. import functional as F
 from ..tensor import Parameter, Tensor
 from . import init
-from .module import Module
+from .module import Module, check_sizes
 
 
 class Linear(Module):
@@ -21,6 +21,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = np.float32):
         super().__init__()
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
         bound = 1 / math.sqrt(max(in_features, 1))

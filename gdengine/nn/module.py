@@ -1,5 +1,6 @@
 """Module: parameters, buffers and modules under names, and what can be done to all of them at once."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -100,6 +101,7 @@ class Module:
                     )
                 family[name] = value  # type: ignore[assignment]
                 return
+        _warn_of_hidden_members(self, name, value)
         object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -288,6 +290,7 @@ class Module:
             raise ValueError(
                 f"this state does not fit {type(self).__name__}:\n  "
                 + "\n  ".join(problems)
+                + (_hint_at_prefix(known, state_dict) if strict else "")
                 + ("\nstrict=False ignores missing and unknown names" if strict else "")
             )
         for name, array in arrays.items():
@@ -402,6 +405,41 @@ class Module:
             return f"{type(self).__name__}({''.join(lines)})"
         body = "\n".join([*lines, *children]).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def check_sizes(layer: str, **sizes: Any) -> None:
+    """Raise TypeError unless these sizes of a layer are whole numbers."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise TypeError(f"{layer} wants a whole number for {name}, got {size!r}: write a // b, or int(x)")
+
+
+def _warn_of_hidden_members(module: Module, name: str, value: Any) -> None:
+    """Warn where a plain list or dict holds modules or parameters, which nobody then finds, moves or trains."""
+    if not isinstance(value, list | tuple | dict):
+        return
+    inside = value.values() if isinstance(value, dict) else value
+    kind = next((kind for member in inside for kind in (Module, Parameter) if isinstance(member, kind)), None)
+    if kind is not None:
+        container = "nn.ModuleDict" if isinstance(value, dict) and kind is Module else f"nn.{kind.__name__}List"
+        what = f"{kind.__name__.lower()}s"
+        warnings.warn(
+            f"{type(module).__name__}.{name} is a plain {type(value).__name__} of {what}, in which nobody looks for "
+            f"parameters: they are not trained, saved or moved. Write self.{name} = {container}(…)",
+            stacklevel=3,
+        )
+
+
+def _hint_at_prefix(known: Any, given: Any) -> str:
+    """What to write where all names of a state would fit but for what stands before them."""
+    for name in given:
+        prefix = name.rpartition(next(iter(known), name))[0]
+        if prefix and all(other.removeprefix(prefix) in known for other in given):
+            return (
+                f"\nall names begin with {prefix!r}; without it they fit: "
+                f"{{name.removeprefix({prefix!r}): array for name, array in state.items()}}"
+            )
+    return ""
 
 
 def _conflicts(known: dict[str, Any], arrays: dict[str, Any]) -> list[str]:

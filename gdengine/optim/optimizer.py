@@ -482,8 +482,8 @@ def check_lr(lr: LearningRate) -> None:
 
 def check_betas(betas: Any) -> None:
     """Raise unless these are two numbers in [0, 1)."""
-    if len(betas) != 2:
-        raise ValueError(f"betas must be a pair (β₁, β₂), got {betas!r}")
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ValueError(f"betas must be a pair, betas=(0.9, 0.999), got {betas!r}")
     check_range("the first of betas", betas[0], 0, 1)
     check_range("the second of betas", betas[1], 0, 1)
 
@@ -499,6 +499,8 @@ def _groups(params: Any, unnamed: int = 0) -> list[dict[str, Any]]:
     """The groups that ``params`` describes, each with lists ``params`` and ``names``; nameless ones are numbered."""
     if isinstance(params, Tensor):
         raise TypeError("an optimizer takes several tensors: put the one into a list, [x]")
+    if isinstance(params, type):
+        raise TypeError(f"{params.__name__} is a class and no model: make one first, {params.__name__}(…)")
     if hasattr(params, "named_parameters"):
         params = params.named_parameters()
     entries = list(params)

@@ -216,9 +216,12 @@ def test_a_module_without_forward():
 
 
 def test_lists_and_dicts_of_modules_do_not_count():
-    """As in PyTorch: ModuleList is for that."""
+    """As in PyTorch: ModuleList is for that. Here it is said."""
     model = nn.Module()
-    model.layers = [nn.Linear(1, 1)]
+    with pytest.warns(UserWarning, match=r"self.layers = nn.ModuleList"):
+        model.layers = [nn.Linear(1, 1)]
+    with pytest.warns(UserWarning, match=r"self.weights = nn.ParameterList"):
+        model.weights = {"a": nn.Parameter(np.zeros(1, np.float32))}
     assert list(model.parameters()) == []
 
 
