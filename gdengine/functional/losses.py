@@ -41,7 +41,8 @@ def cross_entropy(logits: Any, targets: Any, *, ignore_index: int = -100, reduct
     def backward(dy: Any) -> tuple[Any]:
         factor = dy.dtype.type(weight) if isinstance(weight, float) else weight.astype(dy.dtype)
         scaled = dy.reshape(-1) * factor
-        dlosses = namespace(dy).ascontiguousarray(np.broadcast_to(scaled, losses.shape))
+        dlosses = namespace(dy).empty(losses.shape, scaled.dtype)
+        dlosses[...] = scaled
         dz = kernels.cross_entropy.backward(dlosses, rows, flat, lse, ignore_index=ignore_index)
         return (dz.reshape(shape),)
 

@@ -11,7 +11,7 @@ Shapes: X ``(M, K)``; W ``(V, K)``; b ``(V,)`` or None; targets ``(M,)`` of any 
 ``ignore_index``, whose rows have loss 0 and gradient 0: the caller has checked. All float arrays are of one dtype,
 but for bfloat16, where losses, dlosses, dW and db are float32 and a chunk's logits bfloat16.
 
-Chunks of ``rows`` rows, an implementation's own choice by default; the sums of dW and db end in other bits with another.
+Chunks of ``rows`` rows, an implementation's own choice by default; the sums of dW and db have other bits with another.
 
 Sources: Hsu et al. 2024, "Liger Kernel" (gradient in place of a chunk's logits, in the forward); Wijmans et al. 2024,
 "Cut Your Losses in Large-Vocabulary Language Models" (logits that never are in memory at all).
