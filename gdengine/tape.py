@@ -210,8 +210,9 @@ class Node:
     """One recorded call: its inputs' edges and its backward, which also keeps alive the arrays that it will read.
 
     ``backward(dy)`` returns a gradient (or None) for each input. A ``direct`` backward is called as ``backward(dy,
-    into)`` and writes each gradient itself: ``into(i, shape)`` says where (see `Walk.into`). With several results,
-    dy is a tuple with None for each result that no gradient reached.
+    into)`` and writes each gradient itself: ``into(i, shape)`` says where (see `Walk.into`). Where dy itself is the
+    gradient of an input i, it returns that i instead (of others None), having done with dy: no copy is made then. With
+    several results, dy is a tuple with None for each result that no gradient reached.
     """
 
     __slots__ = ("backward", "direct", "hooks", "inputs", "kept", "name", "order", "results")
@@ -398,12 +399,14 @@ class Walk:
         return self._targets is None or edge in self._targets or edge[0] in self._useful  # type: ignore[operator]
 
     def _visit(self, node: Node) -> None:
+        owned = False
         if node.results == 1:
+            owned = (node, 0) in self._owned
             dy = self._take((node, 0))
             if dy is None:
                 return
-            if node.hooks:
-                dy = self._hook((node, 0), dy)
+            if node.hooks:  # whoever looked may have kept it
+                dy, owned = self._hook((node, 0), dy), False
             first = dy
         else:
             dy = tuple([self._take((node, i)) for i in range(node.results)])
@@ -419,9 +422,11 @@ class Walk:
         self._node = node
         assert node.backward is not None
         if node.direct:
-            node.backward(dy, self if node.nested else self.into)
+            i = node.backward(dy, self if node.nested else self.into)
             while self._apart:
                 self._add(*self._apart.pop(0))
+            if i is not None:
+                self._hand_on(node.inputs[i], dy, owned)
             return
         for edge, gradient in zip(node.inputs, node.backward(dy), strict=True):
             if gradient is not None and self._wants(edge):
@@ -452,6 +457,15 @@ class Walk:
             self._written.append(edge[0])
             array, accumulate = edge[0].destination()
             array[...] = array + gradient if accumulate else gradient
+
+    def _hand_on(self, edge: Edge | None, dy: Any, owned: bool) -> None:
+        """Add the gradient dy of the node at hand to an input's. Where it is this walk's own array, it stays that."""
+        if not self._wants(edge):
+            return
+        is_first = edge not in self._pending
+        self._add(edge, dy)
+        if is_first and owned and self._pending.get(edge) is dy and self._targets is None:
+            self._owned.add(edge)  # type: ignore[arg-type]
 
     def _take(self, edge: Edge) -> Any:
         """The finished gradient of a node's result; it stays where a target is to be read later."""

@@ -208,6 +208,11 @@ MISTAKES = {
         ValueError,
         ["(2, 5)", "(2, 3)"],
     ),
+    "feed_forward with the wrong residual": (
+        lambda: F.feed_forward(tensor(2, 3), tensor(5, 3), None, tensor(4, 5), None, residual=tensor(2, 3)),
+        ValueError,
+        ["feed_forward", "(2, 4)", "(2, 3)"],
+    ),
     "linear with an unknown activation": (
         lambda: F.linear(tensor(2, 3), tensor(5, 3), activation="swish"),
         ValueError,

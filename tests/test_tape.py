@@ -321,6 +321,19 @@ class Raises(gd.Function):
         raise ArithmeticError("on purpose")
 
 
+def test_a_gradient_handed_on_is_not_added_to_where_somebody_else_reads_it():
+    """A residual's gradient is that of the sum itself, and becomes the array that further ones are added to."""
+    x, w = leaf(3, 4), leaf(4, 4, seed=1)
+    before, dy = x * 2, normal(3, 4, seed=2)
+    y = F.linear(F.tanh(before), w, residual=before)
+    (given,) = gd.grad(y, [before], dy, retain_graph=True)
+    at_y, at_before = gd.grad(y, [y, before], dy, retain_graph=True)
+    np.testing.assert_array_equal(at_y, dy)
+    np.testing.assert_array_equal(at_before, given)
+    y.backward(dy)
+    np.testing.assert_array_equal(x.grad, 2 * given.numpy())
+
+
 def test_an_exception_leaves_no_half_written_gradients():
     x, w = leaf(3), leaf(3, seed=1)
     y = Raises.apply(x) + w * 2 + x

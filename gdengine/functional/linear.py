@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..device import check_same
-from ..kernels.common.store import store
-from ..precision import bfloat16, operand
+from ..device import check_same, namespace
+from ..precision import operand, sum_dtype
 from ..tensor import Tensor, record
 
 
@@ -33,8 +32,7 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
     r = None if residual is None else operand(residual)
     _check_activation("linear", activation, kernels.linear.ACTIVATIONS)
     check_affine("linear", x.shape, w, b)
-    if r is not None and r.shape != (*x.shape[:-1], w.shape[0]):
-        raise ValueError(f"linear adds a residual of shape {(*x.shape[:-1], w.shape[0])}, got {r.shape}")
+    _check_residual("linear", r, x.shape, w)
     check_alike("linear", x=x, weight=w, bias=b, residual=r)
     m, out = math.prod(x.shape[:-1]), w.shape[0]
     rows = x._array.reshape(m, w.shape[1])
@@ -48,18 +46,11 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
     kept_rows = rows if w.requires_grad else None
     kept_weight = w._array if x.requires_grad else None
     x_shape, w_shape, dtype = x.shape, w.shape, x.dtype
+    as_it_is = None if r is None else 3  # the input whose gradient is dY itself
 
-    def backward(dy: Any, into: Any) -> None:
-        dz = dy.reshape(m, out)
-        dr, accumulate = into(3, dy.shape, dtype)
-        if dr is not None:
-            store(dy, dr, accumulate)
-        if activation is not None:
-            dz = kernels.linear.backward_activation(dz, saved, activation)
-        dx, accumulate = into(0, x_shape, dtype)
-        if dx is not None:
-            kernels.linear.backward_input(dz, kept_weight, out=dx.reshape(m, w_shape[1]), accumulate=accumulate)
-        _store_parameters(dz, kept_rows, into, 1, w_shape, dtype)
+    def backward(dy: Any, into: Any) -> int | None:
+        _store_gradients(dy.reshape(m, out), kept_rows, kept_weight, into, x_shape, w_shape, dtype, activation, saved)
+        return as_it_is
 
     keeps = (*((w,) * x.requires_grad), *((x,) * w.requires_grad))
     return record(
@@ -73,8 +64,10 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
     )
 
 
-def feed_forward(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, activation: str = "gelu") -> Tensor:
-    """Y = act(X·W₁ᵀ + b₁)·W₂ᵀ + b₂, over the last axis of X: a transformer's MLP, as one node of the tape.
+def feed_forward(
+    x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, activation: str = "gelu", residual: Any = None
+) -> Tensor:
+    """Y = act(X·W₁ᵀ + b₁)·W₂ᵀ + b₂ + residual, over the last axis of X: a transformer's MLP, as one node of the tape.
 
     Args:
         x: ``(..., in)``.
@@ -83,6 +76,7 @@ def feed_forward(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, activation: str 
         w2: ``(out, hidden)``.
         b2: ``(out,)`` or None.
         activation: ``"relu"`` or ``"gelu"`` (tanh form).
+        residual: ``(..., out)``, added in the same pass.
 
     Backward, with U = X·W₁ᵀ + b₁ and H = act(U): dU = (dY·W₂) ⊙ act'(U) in one pass: dH never stands in memory, as it
     does between two calls of `linear`. The rest is as there, with dY and H for W₂ and b₂, dU and X for W₁, b₁ and X.
@@ -96,47 +90,73 @@ def feed_forward(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, activation: str 
     _check_activation("feed_forward", activation, kernels.linear.ACTIVATIONS[1:])
     check_affine("feed_forward", x.shape, w1, b1, ("x", "w1", "b1"))
     check_affine("feed_forward", (*x.shape[:-1], w1.shape[0]), w2, b2, ("hidden values", "w2", "b2"))
-    check_alike("feed_forward", x=x, w1=w1, b1=b1, w2=w2, b2=b2)
+    r = None if residual is None else operand(residual)
+    _check_residual("feed_forward", r, x.shape, w2)
+    check_alike("feed_forward", x=x, w1=w1, b1=b1, w2=w2, b2=b2, residual=r)
     (hidden, width), out, m = w1.shape, w2.shape[0], math.prod(x.shape[:-1])
     rows = x._array.reshape(m, width)
     h, saved = kernels.linear.forward(rows, w1._array, None if b1 is None else b1._array, activation=activation)
-    y, _ = kernels.linear.forward(h, w2._array, None if b2 is None else b2._array)
+    added = None if r is None else r._array.reshape(m, out)
+    y, _ = kernels.linear.forward(h, w2._array, None if b2 is None else b2._array, residual=added)
     below = x.requires_grad or w1.requires_grad or (b1 is not None and b1.requires_grad)
     kept_rows = rows if w1.requires_grad else None
     kept_h = h if w2.requires_grad else None
     kept_w1 = w1._array if x.requires_grad else None
     kept_w2, kept_saved = (w2._array, saved) if below else (None, None)
     x_shape, dtype = x.shape, x.dtype
+    as_it_is = None if r is None else 5
 
-    def backward(dy: Any, into: Any) -> None:
+    def backward(dy: Any, into: Any) -> int | None:
         dy = dy.reshape(m, out)
-        _store_parameters(dy, kept_h, into, 3, (out, hidden), dtype)
-        if not below:
-            return
-        du = kernels.linear.backward_input(dy, kept_w2, activation=activation, saved=kept_saved)
-        dx, accumulate = into(0, x_shape, dtype)
-        if dx is not None:
-            kernels.linear.backward_input(du, kept_w1, out=dx.reshape(m, width), accumulate=accumulate)
-        _store_parameters(du, kept_rows, into, 1, (hidden, width), dtype)
+        wide = sum_dtype(dtype)
+        (dw2, add_w), (db2, add_b) = into(3, (out, hidden), wide), into(4, (out,), wide)
+        du = namespace(dy).empty((m, hidden), dtype) if below else None
+        kernels.linear.backward(
+            *(dy, kept_h, kept_w2),
+            below=activation if below else None,
+            below_saved=kept_saved,
+            dx=du,
+            dw=dw2,
+            db=db2,
+            accumulate=(False, add_w, add_b),
+        )
+        if below:
+            _store_gradients(du, kept_rows, kept_w1, into, x_shape, (hidden, width), dtype)
+        return as_it_is
 
     keeps = (*((x,) * w1.requires_grad), *((w1,) * x.requires_grad), *((w2,) * below))
     return record(
-        "feed_forward", y.reshape(*x_shape[:-1], out), (x, w1, b1, w2, b2), backward, keeps=keeps, direct=True
+        "feed_forward", y.reshape(*x_shape[:-1], out), (x, w1, b1, w2, b2, r), backward, keeps=keeps, direct=True
     )
 
 
-def _store_parameters(dz: Any, rows: Any, into: Any, i: int, shape: tuple[int, ...], dtype: Any) -> None:
-    """Write dW = dZᵀ·X and db = Σ dZ of the inputs ``i`` and ``i + 1``, in one pass where both are wanted.
-
-    Those of bfloat16 operands are float32: as are their sums, and g.
-    """
-    wide = np.float32 if dtype == bfloat16 else dtype
-    dw, accumulate = into(i, shape, wide)
-    db, accumulate_db = into(i + 1, shape[:1], wide)
-    if dw is not None:
-        kernels.linear.backward_weight(dz, rows, out=dw, accumulate=accumulate, db=db, accumulate_db=accumulate_db)
-    elif db is not None:
-        kernels.linear.backward_bias(dz, out=db, accumulate=accumulate_db)
+def _store_gradients(
+    dy: Any,
+    rows: Any,
+    weight: Any,
+    into: Any,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    dtype: Any,
+    activation: str | None = None,
+    saved: Any = None,
+) -> None:
+    """Write dX, dW and db of the inputs 0, 1 and 2."""
+    wide = sum_dtype(dtype)  # as sums in bfloat16's products are, and g
+    (dx, add_x), (dw, add_w), (db, add_b) = into(0, x_shape, dtype), into(1, w_shape, wide), into(2, w_shape[:1], wide)
+    rows_of_dx = None if dx is None else dx.reshape(len(dy), w_shape[1])
+    results = [{"dx": rows_of_dx, "dw": dw, "db": db}]
+    if dx is not None and (dx is dw or dx is db):  # one tensor as several inputs: its gradients one after the other
+        results = [{name: array} for name, array in results[0].items()]
+    for written in results:
+        if any(array is not None for array in written.values()):
+            kernels.linear.backward(
+                *(dy, rows, weight),
+                activation=activation,
+                saved=saved,
+                **written,
+                accumulate=(add_x, add_w, add_b),
+            )
 
 
 def _check_activation(function: str, activation: str | None, known: tuple[str | None, ...]) -> None:
@@ -165,8 +185,17 @@ def check_affine(
         )
 
 
+def _check_residual(function: str, residual: Tensor | None, x: tuple[int, ...], w: Tensor) -> None:
+    if residual is not None and residual.shape != (*x[:-1], w.shape[0]):
+        raise ValueError(f"{function} adds a residual of shape {(*x[:-1], w.shape[0])}, got {residual.shape}")
+
+
 def check_alike(function: str, **tensors: Tensor | None) -> None:
     """Raise unless all tensors (None aside) live on one device and have one dtype."""
+    arrays = [t._array for t in tensors.values() if t is not None]
+    dtype = arrays[0].dtype
+    if all(type(array) is np.ndarray and array.dtype == dtype for array in arrays):
+        return
     given = {name: t for name, t in tensors.items() if t is not None}
     check_same(function, **{name: t._array for name, t in given.items()})
     if len({t.dtype for t in given.values()}) > 1:

@@ -272,7 +272,10 @@ def class_weights(function: str, weight: Any, z: Tensor) -> Any:
 def _upstream(dy: Any, counts: Any, shape: tuple[int, ...]) -> Any:
     """The gradient of each loss from that of the result: times what it counts in it."""
     factor = dy.dtype.type(counts) if isinstance(counts, float) else counts.astype(dy.dtype)
-    return namespace(dy).ascontiguousarray(np.broadcast_to(dy.reshape(-1) * factor, shape))
+    scaled = dy.reshape(-1) * factor
+    upstream = namespace(dy).empty(shape, scaled.dtype)
+    upstream[...] = scaled
+    return upstream
 
 
 def _reduced(losses: Any, shape: tuple[int, ...], counts: Any, reduction: str) -> Any:

@@ -65,13 +65,16 @@ class CausalSelfAttention(nn.Module):
         self.n_head = config.n_head
         self.dropout = config.dropout
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """The attention over x, added to ``residual`` (in the pass of the last product, where nothing is dropped)."""
         p = self.dropout if self.training else 0.0
         y = F.qkv_attention(self.c_attn(x), self.n_head, dropout_p=p)
-        return self.resid_dropout(self.c_proj(y))
+        if self.training and self.resid_dropout.p > 0:
+            return _sum(residual, self.resid_dropout(self.c_proj(y)))
+        return self.c_proj(y, residual=residual)
 
     def extend(self, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The forward of further positions, given the keys and values of those before; and all keys and values."""
+        """The attention of further positions, given the keys and values of those before; and all keys and values."""
         batch, time, width = x.shape
         q, k, v = (
             part.reshape(batch, time, self.n_head, width // self.n_head).transpose(1, 2)
@@ -92,9 +95,12 @@ class MLP(nn.Module):
         self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        fc, proj = self.c_fc, self.c_proj
-        return self.dropout(F.feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, activation="gelu"))
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """As `CausalSelfAttention.forward`."""
+        parameters = self.c_fc.weight, self.c_fc.bias, self.c_proj.weight, self.c_proj.bias
+        if self.training and self.dropout.p > 0:
+            return _sum(residual, self.dropout(F.feed_forward(x, *parameters)))
+        return F.feed_forward(x, *parameters, residual=residual)
 
 
 class Block(nn.Module):
@@ -108,13 +114,13 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))
-        return x + self.mlp(self.ln_2(x))
+        x = self.attn(self.ln_1(x), x)
+        return self.mlp(self.ln_2(x), x)
 
     def extend(self, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         y, present = self.attn.extend(self.ln_1(x), past)
         x = x + y
-        return x + self.mlp(self.ln_2(x)), present
+        return self.mlp(self.ln_2(x), x), present
 
 
 class Transformer(nn.Module):
@@ -245,6 +251,10 @@ def _run(blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
     for block in blocks:
         x = block(x)
     return x
+
+
+def _sum(residual: Tensor | None, branch: Tensor) -> Tensor:
+    return branch if residual is None else residual + branch
 
 
 def _positions(start: int, ids: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from .. import functional as F
 from .. import nn
 from ..tensor import Tensor
 
@@ -26,7 +27,10 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Any) -> Tensor:
-        *hidden, last = self.layers
-        for layer in hidden:
+        *first, last = self.layers
+        if not first:
+            return last(x)
+        *first, hidden = first
+        for layer in first:
             x = layer(x, activation=self.activation)
-        return last(x)
+        return F.feed_forward(x, hidden.weight, hidden.bias, last.weight, last.bias, activation=self.activation)

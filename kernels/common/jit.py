@@ -59,16 +59,28 @@ def parallel_with_sgemm(worker: Callable) -> "Kernel":
     return Kernel(worker, multiplies=True)
 
 
+def after(first: Callable) -> Callable[[Callable], "Kernel"]:
+    """Make a kernel of a worker that multiplies matrices, and begins when all pieces of the worker ``first`` are done.
+
+    Both take the same arguments; ``kernel(pieces, False, …)`` leaves the first out, ``kernel(pieces, True, …)`` does
+    not. One call from Python in place of two: 5 to 10 µs, where many a small kernel takes 20.
+    """
+    return lambda worker: Kernel(worker, multiplies=True, first=first)
+
+
 class Kernel:
     """``kernel(pieces, …)`` runs ``worker(t, pieces, …)`` for every t, on the threads there are."""
 
-    def __init__(self, worker: Callable, multiplies: bool) -> None:
+    def __init__(self, worker: Callable, multiplies: bool, first: Callable | None = None) -> None:
         prepare()
         piece = jit(worker)
 
         def run(pieces, *args):
             function, data = prepared(piece, args)
             launch(pieces, function, data)
+
+        if first is not None:
+            run = _one_after_the_other(jit(first), piece)
 
         # Compiled code is known by this name: kernels cached by different processes must not share one.
         run.__qualname__ = f"run.{title(worker)}"
@@ -87,6 +99,17 @@ class Kernel:
                 self._run(pieces, *args)
             finally:
                 blas.use_threads(before)
+
+
+def _one_after_the_other(first: Callable, second: Callable) -> Callable:
+    def run(pieces, wanted, *args):
+        if wanted:
+            function, data = prepared(first, args)
+            launch(pieces, function, data)
+        function, data = prepared(second, args)
+        launch(pieces, function, data)
+
+    return run
 
 
 @cache

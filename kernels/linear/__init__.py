@@ -62,3 +62,38 @@ def backward_weight(
 def backward_bias(dy: Any, *, out: Any = None, accumulate: bool = False) -> Any:
     """db = Σ_m dY[m], or db += Σ_m dY[m] where ``accumulate``. Writes into ``out`` where given; returns db ``(N,)``."""
     return select(__name__, dy).backward_bias(dy, out=out, accumulate=accumulate)
+
+
+def backward(
+    dy: Any,
+    x: Any,
+    w: Any,
+    *,
+    activation: str | None = None,
+    saved: Any = None,
+    below: str | None = None,
+    below_saved: Any = None,
+    dx: Any = None,
+    dw: Any = None,
+    db: Any = None,
+    accumulate: tuple[bool, bool, bool] = (False, False, False),
+) -> None:
+    """All gradients of Y = act(X·Wᵀ + b): dZ as `backward_activation`, then dX = dZ·W, dW = dZᵀ·X, db = Σ_m dZ[m].
+
+    Writes those of ``dx``, ``dw`` and ``db`` that are given, adding where ``accumulate`` (of dX, dW, db) says so; the
+    three are apart from each other. ``saved`` is what `forward` returned. With ``below``, X was act(U) itself: dU is
+    computed in place of dX, from ``below_saved``, as `backward_input` does. x may be None without dw, and w without dx.
+    """
+    if (activation is None) != (saved is None) or (below is None) != (below_saved is None):
+        raise ValueError("linear.backward wants an activation and what its forward saved, or neither")
+    select(__name__, dy).backward(
+        *(dy, x, w),
+        activation=activation,
+        saved=saved,
+        below=below,
+        below_saved=below_saved,
+        dx=dx,
+        dw=dw,
+        db=db,
+        accumulate=accumulate,
+    )

@@ -1,16 +1,18 @@
 """The affine map for float32: sgemm on ranges of rows, and what follows it while those rows are in the cache."""
 
+import sys
+
 import numpy as np
 
 from ..common import blas
 from ..common.arrays import NONE1, NONE2, finish, ready, target
 from ..common.exp import ONE, ZERO
-from ..common.jit import jit, parallel, parallel_with_sgemm
+from ..common.jit import after, jit, parallel, parallel_with_sgemm
 from ..common.pieces import PRODUCTS, pieces, region, split
 from ..common.rows import SUMMED, add, copy, fill
 from ..common.sgemm import at, gemm
 from ..gelu import cpu as gelu
-from . import reference
+from . import reference, separately
 
 PLAIN, RELU, GELU = 0, 1, 2
 CODES = {None: PLAIN, "relu": RELU, "gelu": GELU}
@@ -73,6 +75,45 @@ def backward_bias(dy, *, out=None, accumulate=False):
     db = target(out, dy.shape[1:], "out")
     _backward_bias(pieces(dy.size), dy, db, out is not None and bool(accumulate))
     return finish(db, out)
+
+
+def backward(
+    dy,
+    x,
+    w,
+    *,
+    activation=None,
+    saved=None,
+    below=None,
+    below_saved=None,
+    dx=None,
+    dw=None,
+    db=None,
+    accumulate=(False, False, False),
+):
+    if not blas.usable() or (dx is None and dw is None):
+        undone = activation, saved, below, below_saved
+        separately.backward(sys.modules[__name__], dy, x, w, *undone, (dx, dw, db), accumulate)
+        return
+    (m, n), k = dy.shape, (w if x is None else x).shape[1]
+    dy = ready(dy, (m, n), "dy")
+    x = NONE2 if x is None else ready(x, (m, k), "x")
+    w = NONE2 if w is None else ready(w, (n, k), "w")
+    dz = NONE2 if activation is None else np.empty((m, n), np.float32)
+    saved = NONE2 if activation is None else ready(saved, (m, n), "saved")
+    below_saved = NONE2 if below is None else ready(below_saved, (m, k), "below_saved")
+    to_x = NONE2 if dx is None else target(dx, (m, k), "dx")
+    to_w = NONE2 if dw is None else target(dw, (n, k), "dw")
+    to_b = NONE1 if db is None else target(db, (n,), "db")
+    add_x, add_w, add_b = accumulate
+    _backward(
+        *(pieces(m * n * k, PRODUCTS), activation is not None),
+        *(dy, x, w, saved, dz, CODES[activation], below_saved, CODES[below], to_x, to_w, to_b),
+        *(dx is not None, dw is not None, bool(add_x), bool(add_w), bool(add_b)),
+    )
+    finish(to_x, dx)
+    finish(to_w, dw)
+    finish(to_b, db)
 
 
 def _activated(z, activation):
@@ -142,6 +183,11 @@ def _relu_slope(y):
 
 @parallel_with_sgemm
 def _backward_input(t, nt, dy, w, saved, dx, activation, accumulate):
+    _input_part(t, nt, dy, w, saved, dx, activation, accumulate)
+
+
+@jit
+def _input_part(t, nt, dy, w, saved, dx, activation, accumulate):
     n, k = w.shape
     r0, r1, c0, c1 = region(dy.shape[0], k, t, nt)
     if activation == PLAIN:
@@ -178,12 +224,40 @@ def _undo(row, saved, activation):
 
 @parallel_with_sgemm
 def _backward_weight(t, nt, dy, x, dw, accumulate, db, accumulate_db):
+    _weight_part(t, nt, dy, x, dw, accumulate)
+    lo, hi = split(db.size, t, nt)
+    _sum_columns(dy, db, lo, hi, accumulate_db)
+
+
+@jit
+def _weight_part(t, nt, dy, x, dw, accumulate):
     n, k = dw.shape
     r0, r1, c0, c1 = region(n, k, t, nt)
     beta = 1 if accumulate else 0
     gemm(True, False, r1 - r0, c1 - c0, dy.shape[0], 1, at(dy, 0, r0), n, at(x, 0, c0), k, beta, at(dw, r0, c0), k)
+
+
+def _undo_all(
+    t, nt, dy, x, w, saved, dz, activation, below_saved, below, dx, dw, db, wants_x, wants_w, add_x, add_w, add_b
+):
+    lo, hi = split(dy.shape[0], t, nt)
+    for i in range(lo, hi):
+        copy(dz[i], dy[i])
+        _undo(dz[i], saved[i], activation)
+
+
+@after(_undo_all)
+def _backward(
+    t, nt, dy, x, w, saved, dz, activation, below_saved, below, dx, dw, db, wants_x, wants_w, add_x, add_w, add_b
+):
+    if activation != PLAIN:
+        dy = dz
+    if wants_x:
+        _input_part(t, nt, dy, w, below_saved, dx, below, add_x)
+    if wants_w:
+        _weight_part(t, nt, dy, x, dw, add_w)
     lo, hi = split(db.size, t, nt)
-    _sum_columns(dy, db, lo, hi, accumulate_db)
+    _sum_columns(dy, db, lo, hi, add_b)
 
 
 @parallel

@@ -10,6 +10,7 @@ dW and db are float32, whatever the operands are: their sums are, and they go in
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from .. import runtime
 from ..common.device_arrays import SUFFIXES, finish, ready, suffix, target
 from ..gelu import cuda as gelu
-from . import wgmma
+from . import separately, wgmma
 
 SOURCES = {name: runtime.Source(__file__, f"linear_{name}.cu") for name in ("mma", "simt")}
 PASSES = runtime.Source(__file__, "linear_passes.cu")
@@ -144,6 +145,24 @@ def backward_bias(dy, *, out=None, accumulate=False):
         )
     _sum_partials(None, None, 0, partials, db, int(out is not None and bool(accumulate)))
     return finish(db, out)
+
+
+def backward(
+    dy,
+    x,
+    w,
+    *,
+    activation=None,
+    saved=None,
+    below=None,
+    below_saved=None,
+    dx=None,
+    dw=None,
+    db=None,
+    accumulate=(False, False, False),
+):
+    undone = activation, saved, below, below_saved
+    separately.backward(sys.modules[__name__], dy, x, w, *undone, (dx, dw, db), accumulate)
 
 
 def split(length: int, tiles: int) -> tuple[int, int]:

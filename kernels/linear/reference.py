@@ -1,11 +1,14 @@
 """The affine map and its gradients in plain NumPy: the specification."""
 
+import sys
+
 import numpy as np
 
 from ..common.products import matmul
 from ..common.store import store
 from ..common.wide import narrow, wide
 from ..gelu import reference as gelu
+from . import separately
 
 
 def forward(x, w, b=None, *, activation=None, residual=None):
@@ -47,3 +50,21 @@ def backward_weight(dy, x, *, out=None, accumulate=False, db=None, accumulate_db
 
 def backward_bias(dy, *, out=None, accumulate=False):
     return store(wide(dy).sum(axis=0), out, accumulate)
+
+
+def backward(
+    dy,
+    x,
+    w,
+    *,
+    activation=None,
+    saved=None,
+    below=None,
+    below_saved=None,
+    dx=None,
+    dw=None,
+    db=None,
+    accumulate=(False, False, False),
+):
+    undone = activation, saved, below, below_saved
+    separately.backward(sys.modules[__name__], dy, x, w, *undone, (dx, dw, db), accumulate)

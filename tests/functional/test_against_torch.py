@@ -89,6 +89,12 @@ CASES = {
         [(5, 3, 65), (33, 65), (33,), (19, 33), (19,)],
         65 + 33 + 19,
     ),
+    "feed_forward, residual": (
+        lambda x, w, b, v, c, r: F.feed_forward(x, w, b, v, c, residual=r),
+        lambda x, w, b, v, c, r: T.linear(T.gelu(T.linear(x, w, b), approximate="tanh"), v, c) + r,
+        [(5, 3, 65), (33, 65), (33,), (19, 33), (19,), (5, 3, 19)],
+        65 + 33 + 19,
+    ),
     "feed_forward, relu": (
         lambda x, w, b, v, c: F.feed_forward(x, w, b, v, c, activation="relu"),
         lambda x, w, b, v, c: T.linear(torch.relu(T.linear(x, w, b)), v, c),

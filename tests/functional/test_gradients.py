@@ -84,6 +84,16 @@ CASES = {
             *(normal(5), normal(2)),
         ),
         "one tensor as all": (lambda x: F.feed_forward(x, x, None, x, None), normal(3, 3)),
+        "residual": (
+            lambda x, w, b, v, c, r: F.feed_forward(x, w, b, v, c, residual=r),
+            *(normal(2, 3, 4), normal(5, 4), normal(5), normal(3, 5), normal(3), normal(2, 3, 3)),
+        ),
+        "residual is x": (
+            lambda x, w, v: F.feed_forward(x, w, None, v, None, residual=x),
+            normal(3, 4),
+            normal(5, 4),
+            normal(4, 5),
+        ),
         "no rows": (F.feed_forward, normal(0, 4), normal(5, 4), normal(5), normal(3, 5), normal(3)),
         "nothing hidden": (F.feed_forward, normal(3, 4), normal(0, 4), normal(0), normal(2, 0), normal(2)),
     },
@@ -142,6 +152,11 @@ CASES = {
             normal(2, 3, 2),
         ),
         "residual is x": (lambda x, w: F.linear(x, w, residual=x), normal(3, 4), normal(4, 4)),
+        "residual upon residual": (
+            lambda x, w, r: F.linear(F.linear(F.layer_norm(r * x), w, residual=r * x), w, residual=r),
+            *(normal(3, 4), normal(4, 4), normal(3, 4)),
+        ),
+        "one tensor as x and bias": (lambda x, w: F.linear(x, w, x, activation="gelu"), normal(4), normal(4, 4)),
         "frozen weight": (
             lambda x, b: F.linear(x, normal(2, 4, dtype=x.dtype), b, activation="gelu"),
             normal(3, 4),

@@ -201,6 +201,54 @@ CHECKS["linear.backward_activation"] = Check(
 )
 
 
+def linear_all() -> Iterator[Arrays]:
+    """Every activation, every choice of results, each overwritten and added to; the largest shapes last."""
+    for m, k, n in LINEAR:
+        shapes = {"dx": (m, k), "dw": (n, k), "db": (n,)}
+        for activation, below in ((None, None), ("relu", None), ("gelu", "relu"), (None, "gelu")):
+            saved = None if activation is None else numbers(m, n, seed=6)
+            below_saved = None if below is None else numbers(m, k, seed=7)
+            for wanted in (("dx",), ("dw",), ("db",), ("dx", "dw", "db")):
+                results = {name: numbers(*shape, seed=5) if name in wanted else None for name, shape in shapes.items()}
+                for accumulate in ((False, False, False), (True, True, True), (False, True, False))[: len(wanted)]:
+                    x, w = (None, None) if wanted == ("db",) else (numbers(m, k, seed=1), numbers(n, k, seed=2))
+                    yield {
+                        **{"dy": numbers(m, n), "x": x, "w": w},
+                        **{"activation": activation, "saved": saved, "below": below, "below_saved": below_saved},
+                        **{"accumulate": accumulate, **results},
+                    }
+
+
+def linear_all_call(function: Any, a: Arrays) -> Arrays:
+    function(**a)
+    return {name: a[name] for name in ("dx", "dw", "db") if a[name] is not None}
+
+
+def linear_all_bound(a: Arrays, _: Arrays) -> Arrays:
+    """dZ is off by the slope's error, which each product carries on."""
+    (m, n), size = a["dy"].shape, 1.13 * np.abs(a["dy"])
+    slope = gelu_slope_error(a["dy"], a["saved"]) if a["activation"] == "gelu" else np.zeros((m, n))
+    before = [
+        np.abs(a["before_" + name]) if added and a[name] is not None else 0.0
+        for name, added in zip(("dx", "dw", "db"), a["accumulate"], strict=True)
+    ]
+    db = gamma(m + 2) * (size.sum(axis=0) + before[2]) + 2 * slope.sum(axis=0)
+    if a["x"] is None:
+        return {"db": db}
+    x, w = np.abs(a["x"]), np.abs(a["w"])
+    dx = gamma(n + 2) * (size @ w + before[0]) + 2 * slope @ w
+    if a["below"] == "gelu":  # its slope is at most 1.13
+        dx = 1.13 * dx + gelu_slope_error(size @ w, a["below_saved"]) + U * (2 * size @ w + before[0])
+    return {
+        "dx": dx + U * before[0],
+        "dw": gamma(m + 2) * (size.T @ x + before[1]) + 2 * slope.T @ x,
+        "db": db,
+    }
+
+
+CHECKS["linear.backward"] = Check(linear_all, linear_all_call, linear_all_bound)
+
+
 # gelu -----------------------------------------------------------------------------------------------------------------
 
 
