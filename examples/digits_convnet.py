@@ -8,7 +8,7 @@ from gdengine import nn, optim
 from gdengine.data import Batches, Prefetch, augment, digits
 from gdengine.functional import cross_entropy
 
-epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 25
 gd.manual_seed(0)
 train, test = digits()
 batches = Batches((train.x, train.y), batch_size=64, seed=0, drop_last=True, augment=[augment.RandomShift(1)])
