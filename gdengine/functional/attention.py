@@ -29,7 +29,7 @@ def scaled_dot_product_attention(
         query: ``(B, H, T, D)``.
         key, value: ``(B, H, S, D)``.
         attn_mask: broadcasts to ``(B, H, T, S)``: bool, true where a key may be seen, or floats that are added to the
-            scores. A query that may see nothing gets zeros. (Without a mask the scores never stand in memory.)
+            scores. A query that may see nothing gets zeros. (Without a mask the fused kernels run, which are faster.)
         dropout_p: how much of the softmax to drop (the caller passes 0 when not training).
         is_causal: position i sees keys 0 … i only; wants T = S.
         scale: 1/√D unless given.
