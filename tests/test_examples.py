@@ -1,7 +1,9 @@
 """The examples, the README's scripts, and what docstrings show: all of it runs, and the examples learn.
 
-The rule: a block of a page that is marked as Python is a script, and runs; what stands after ``>>>`` in a docstring is
-a doctest, and gives what is written under it. An indented block without ``>>>`` is a sketch, and does not run.
+The rule: a block of a page that is marked as Python is a script, and runs. (Those that want a GPU are marked ``python
+gpu`` and run in tests/device/test_pages.py, those that go wrong ``python wrong``, in test_mistakes.py.) What stands
+after ``>>>`` in a docstring is a doctest, and gives what is written under it. An indented block without ``>>>`` is a
+sketch, and does not run.
 """
 
 import doctest
@@ -14,7 +16,6 @@ from pathlib import Path
 import pytest
 
 import gdengine
-from gdengine import nn
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,12 +57,13 @@ def test_digits_mlp(monkeypatch, capsys):
     assert accuracy(run_example("digits_mlp.py", monkeypatch, capsys)) >= 0.97
 
 
-@pytest.mark.skipif(not {"Conv2d", "MaxPool2d"} <= set(nn.__all__), reason="there are no convolutional layers yet")
+@pytest.mark.slow
 def test_digits_convnet(monkeypatch, capsys):
     pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
     assert accuracy(run_example("digits_convnet.py", monkeypatch, capsys)) >= 0.985
 
 
+@pytest.mark.slow
 def test_stdlib_bpe(monkeypatch, capsys):
     pytest.importorskip("tokenizers", reason="byte pairs need the library")
     output = run_example("stdlib_bpe.py", monkeypatch, capsys, 100)

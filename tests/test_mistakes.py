@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "mistakes.md"
-BLOCK = re.compile(r"```python(?P<kind> \w+)?\n(?P<code>.*?)```\n(?:\n```text\n(?P<said>.*?)```\n)?", re.DOTALL)
+BLOCK = re.compile(r"```python(?P<kind> \w+)\n(?P<code>.*?)```\n(?:\n```text\n(?P<said>.*?)```\n)?", re.DOTALL)
 BLOCKS = list(BLOCK.finditer(PAGE.read_text(encoding="utf-8")))
 SETUP = next(block["code"] for block in BLOCKS if block["kind"] == " setup")
-MISTAKES = [block for block in BLOCKS if block["kind"] is None]
+MISTAKES = [block for block in BLOCKS if block["kind"] == " wrong"]
 
 
 def said(code: str) -> str:
@@ -47,8 +47,8 @@ def wrapped(text: str, width: int = 118) -> str:
 
 
 def rewritten(block: re.Match[str]) -> str:
-    start = f"```python{block['kind'] or ''}\n{block['code']}```\n"
-    return start if block["kind"] else f"{start}\n```text\n{wrapped(said(block['code']))}\n```\n"
+    start = f"```python{block['kind']}\n{block['code']}```\n"
+    return start if block["kind"] != " wrong" else f"{start}\n```text\n{wrapped(said(block['code']))}\n```\n"
 
 
 if __name__ == "__main__":

@@ -51,10 +51,9 @@ __device__ __forceinline__ void backward(const T* dy, const T* x, const T* w, co
                                          int rows, int n, int accumulate) {
   extern __shared__ __align__(16) float dw[];
   const bool aligned = n % 4 == 0 && aligned16(dy, x, w, dx);
-  // Calls visit(i, count) for this thread's columns, four at a time.
-  const auto each = [&](auto visit) {
-    for (int i = threadIdx.x * 4; i < n; i += THREADS * 4) visit(i, min(4, n - i));
-  };
+  // A thread's columns are i … i + count − 1 for i = first, first + STEP, …: four at a time.
+  constexpr int STEP = THREADS * 4;
+  const int first = threadIdx.x * 4;
   // dy, x̂ and w at columns i … i + count − 1 of a row; what is past the end is zero.
   const auto read = [&](size_t start, int i, int count, float r, float (&g)[4], float (&h)[4], float (&weight)[4]) {
     if (aligned) {
@@ -74,24 +73,25 @@ __device__ __forceinline__ void backward(const T* dy, const T* x, const T* w, co
     }
   };
   if (partials)
-    each([&](int i, int count) {
-      for (int k = 0; k < count; k++) dw[i + k] = 0.f;
-    });
+    for (int i = first; i < n; i += STEP)
+      for (int k = 0; k < min(4, n - i); k++) dw[i + k] = 0.f;
   for (int row = blockIdx.x; row < rows; row += gridDim.x) {
     const size_t start = (size_t)row * n;
     const float r = rstd[row];
     float along = 0;
-    each([&](int i, int count) {
+    for (int i = first; i < n; i += STEP) {
+      const int count = min(4, n - i);
       float g[4], h[4], weight[4];
       read(start, i, count, r, g, h, weight);
 #pragma unroll
       for (int k = 0; k < 4; k++) along += g[k] * weight[k] * h[k];
       if (partials)
         for (int k = 0; k < count; k++) dw[i + k] += g[k] * h[k];
-    });
+    }
     if (!dx) continue;
     along = block_sum<THREADS / 32>(along) / n;
-    each([&](int i, int count) {
+    for (int i = first; i < n; i += STEP) {
+      const int count = min(4, n - i);
       float g[4], h[4], weight[4], d[4];
       read(start, i, count, r, g, h, weight);
       if (aligned && accumulate) load4(d, dx + start + i);
@@ -102,12 +102,11 @@ __device__ __forceinline__ void backward(const T* dy, const T* x, const T* w, co
         d[k] = aligned && accumulate ? d[k] + value : value;
       }
       if (aligned) store4(dx + start + i, d);
-    });
+    }
   }
   if (partials)
-    each([&](int i, int count) {
-      for (int k = 0; k < count; k++) partials[(size_t)blockIdx.x * n + i + k] = dw[i + k];
-    });
+    for (int i = first; i < n; i += STEP)
+      for (int k = 0; k < min(4, n - i); k++) partials[(size_t)blockIdx.x * n + i + k] = dw[i + k];
 }
 
 extern "C" __global__ void __launch_bounds__(128)
