@@ -92,8 +92,11 @@ def ceiling(result: Result, kind: str, part: str = "") -> float | None:
         for case in entry["cases"]:
             fastest = best(case, ours=False)
             if case["facts"].get("ceiling") == kind and fastest is not None:
+                who, time = fastest
+                if result["benchmarks"] == "cpu":  # what else runs can only hide a ceiling: the best round shows it
+                    time = min(case["contenders"][who]["rounds_s"])
                 amount = case["bytes"] if kind == "copy" else case["flops"]
-                found[name == part].append(amount / fastest[1])
+                found[name == part].append(amount / time)
     return max(found[True] or found[False], default=None)
 
 
