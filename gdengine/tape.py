@@ -332,12 +332,12 @@ class Walk:
 
     def _hand_on(self, edge: Edge | None, dy: Any, owned: bool) -> None:
         """Add the gradient dy of the node at hand to an input's. Where it is this walk's own array, it stays that."""
-        if not self._wants(edge):
+        if edge is None or not self._wants(edge):
             return
         is_first = edge not in self._pending
         self._add(edge, dy)
         if is_first and owned and self._pending.get(edge) is dy and self._targets is None:
-            self._owned.add(edge)  # type: ignore[arg-type]
+            self._owned.add(edge)
 
     def _take(self, edge: Edge) -> Any:
         """The finished gradient of a node's result; it stays where a target is to be read later."""
