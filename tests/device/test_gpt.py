@@ -12,14 +12,18 @@ CONFIG = GPTConfig(block_size=16, vocab_size=19, n_layer=2, n_head=2, n_embd=16,
 BATCHES = [(np.arange(24).reshape(2, 12) * (i + 2)) % 19 for i in range(5)]
 
 
-def train(device, dtype, captured=False):
+def head(model, x, y):
+    return cross_entropy(model(x), y)
+
+
+def train(device, dtype, captured=False, loss_of=head):
     gd.manual_seed(0)
     model = GPT(CONFIG).to(device)
     optimizer = optim.AdamW(model.parameters(), lr=1e-2, clip_norm=1.0, weight_decay=0.1)
 
     def step(x, y):
         with gd.autocast(dtype):
-            loss = cross_entropy(model(x), y)
+            loss = loss_of(model, x, y)
         loss.backward()
         optimizer.step()
         return loss
@@ -30,10 +34,11 @@ def train(device, dtype, captured=False):
     return losses, model
 
 
-def test_its_losses_are_the_cpus(gpu):
+@pytest.mark.parametrize("loss_of", [head, GPT.loss], ids=["cross_entropy", "model.loss"])
+def test_its_losses_are_the_cpus(gpu, loss_of):
     """float32: some hundred roundings of 6e-8 a step, which five steps do not amplify yet."""
-    here, _ = train("cpu", "fp32")
-    there, _ = train("cuda", "fp32")
+    here, _ = train("cpu", "fp32", loss_of=loss_of)
+    there, _ = train("cuda", "fp32", loss_of=loss_of)
     np.testing.assert_allclose(there, here, rtol=1e-5)
 
 

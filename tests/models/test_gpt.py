@@ -230,3 +230,20 @@ def test_heads_divide_the_width():
 def test_dropout_is_checked():
     with pytest.raises(ValueError, match="0 <= p < 1"):
         GPT(GPTConfig(**SMALL, dropout=1.0))
+
+
+def test_its_loss_is_the_cross_entropy_of_its_logits():
+    """To the roundings of a head's sums: 16 products and 19 exponentials of float32."""
+    gd.manual_seed(0)
+    model = GPT(GPTConfig(block_size=8, vocab_size=19, n_layer=1, n_head=2, n_embd=16))
+    x = np.arange(16).reshape(2, 8)
+    y = np.where(x % 5 == 0, -100, (3 * x + 1) % 19)
+    plain = cross_entropy(model(x), y)
+    plain.backward()
+    expected = {name: p.grad.numpy().copy() for name, p in model.named_parameters()}
+    model.zero_grad()
+    loss = model.loss(x, y)
+    loss.backward()
+    np.testing.assert_allclose(loss.item(), plain.item(), rtol=1e-6)
+    for name, p in model.named_parameters():
+        np.testing.assert_allclose(p.grad.numpy(), expected[name], rtol=1e-4, atol=1e-7)
