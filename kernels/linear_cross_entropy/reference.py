@@ -7,12 +7,12 @@ from ..cross_entropy import reference as cross_entropy
 from ..linear import reference as linear
 from . import chunks
 
-ROWS = 1024
+ELEMENTS = 2**22  # of a chunk's logits, of which some copies stand in memory at once
 
 
 def forward(x, w, targets, b=None, *, ignore_index=-100, rows=None):
     losses = np.empty(len(x), wide(x[:0]).dtype)
-    for part in chunks.chunks(len(x), rows or ROWS):
+    for part in chunks.chunks(len(x), rows or _rows(w)):
         z, _ = linear.forward(x[part], w, b)
         losses[part], _ = cross_entropy.forward(z, targets[part], ignore_index=ignore_index)
     return losses
@@ -38,5 +38,9 @@ def backward(
         losses[part], lse = cross_entropy.forward(z, targets[part], ignore_index=ignore_index)
         return cross_entropy.backward(dlosses[part], z, targets[part], lse, ignore_index=ignore_index, out=z)
 
-    chunks.backward(linear, x, w, b, rows or ROWS, differentiate, (dx, dw, db), accumulate)
+    chunks.backward(linear, x, w, b, rows or _rows(w), differentiate, (dx, dw, db), accumulate)
     return losses
+
+
+def _rows(w):
+    return max(1, ELEMENTS // max(1, len(w)))

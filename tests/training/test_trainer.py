@@ -348,13 +348,14 @@ def test_the_writer_runs_no_kernel(make_trainer, tmp_path):
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(make_trainer, tmp_path, monkeypatch):
-    going_on, at_work, most = threading.Event(), [], []
+    begun, going_on, at_work, most = threading.Event(), threading.Event(), [], []
     real = checkpoint.Snapshot.write
 
     def write(snapshot, path):
         at_work.append(path)
         most.append(len(at_work))
         if path.stem == "00000002":
+            begun.set()
             assert going_on.wait(60)
         real(snapshot, path)
         at_work.remove(path)
@@ -363,6 +364,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(make_trainer, tmp_path, 
 
     def callback(trainer, record):
         if trainer.step == 3:
+            assert begun.wait(60)
             assert len(at_work) == 1  # step 3 is done while step 2 is being written
             going_on.set()
 
