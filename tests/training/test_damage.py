@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gdengine.training.checkpoint import FORMAT, CheckpointError, describe, load, save
 from gdengine.training.settings import Settings, SettingsError, read_toml
+from tests.damage import CHANGES, LONG, QUICK, changed
 from tests.trees import TREE, assert_same
 
 FORMATS = Path(__file__).parent.parent / "data"
@@ -120,32 +121,8 @@ def test_a_folder_in_its_place_is_no_checkpoint(tmp_path):
         load(tmp_path / "a.safetensors")
 
 
-CHANGES = st.lists(
-    st.tuples(st.sampled_from(["set", "cut", "insert", "double"]), st.integers(0, 10**6), st.binary(max_size=12)),
-    min_size=1, max_size=4,
-)  # fmt: skip
-
-
-def changed(data, changes):
-    for kind, place, content in changes:
-        place %= len(data) + 1
-        if kind == "set":
-            data = data[:place] + content + data[place + len(content) :]
-        elif kind == "cut":
-            data = data[:place] + data[place + len(content) :]
-        elif kind == "insert":
-            data = data[:place] + content + data[place:]
-        else:
-            data = data[:place] + data[max(0, place - len(content)) :]
-    return data
-
-
 def fuzz_checkpoint(path, whole, changes):
     same_or_refused(path, changed(whole, changes), SMALL)
-
-
-QUICK = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-LONG = settings(QUICK, max_examples=20_000)
 
 
 @QUICK
