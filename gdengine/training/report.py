@@ -74,8 +74,10 @@ def _blas() -> str:
     config = np.show_config(mode="dicts")
     library = config["Build Dependencies"]["blas"] if isinstance(config, dict) else {}
     name = f"{library.get('name', 'unknown')} {library.get('version', '')}".strip()
-    inside = dispatch.choice() == "fused" and blas.usable()
-    return f"{name}, {'called inside the kernels' if inside else 'through numpy.matmul'}"
+    library = blas.for_kernels() if dispatch.choice() == "fused" else None
+    if library is None:
+        return f"{name}, through numpy.matmul"
+    return f"{name}, {'itself' if blas.is_shared() else 'a copy'} inside the kernels, its code for {library.core}"
 
 
 def _fused() -> list[str]:

@@ -2,7 +2,8 @@
 
 Kernels call it inside their parallel loops, on whole ranges of rows, with BLAS kept to one thread. There must be one
 pool of threads: with OpenBLAS's own pool beside Numba's, the two take the cores from each other (a GPT step that takes
-30 ms took 300 ms).
+30 ms took 300 ms). They call a copy of the library (`blas_copy`), or where there is none the library itself, whose
+number of threads is then set for the length of a kernel and put back.
 
 The symbols are looked up in NumPy's extension module, whose look-up searches the libraries that it depends on. A
 library counts as usable when it is OpenBLAS, built for threads (other builds may not be called by several at once), and
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy._core import _multiarray_umath
+
+from . import blas_copy
 
 # The product's name, and what surrounds the names that set and get the number of threads.
 NAMES = (
@@ -38,41 +41,66 @@ ARGUMENTS = (
 
 
 class Blas(NamedTuple):
-    """A usable library: the product, and how to set and get the number of threads (for the whole process)."""
+    """A usable library: the product, how to set and get the number of threads (for the whole process), and the name of
+    the processor whose code it runs."""
 
     sgemm: Any
     set_num_threads: Any
     get_num_threads: Any
+    core: str
 
 
 @cache
 def find() -> Blas | None:
-    """The first usable library; None where there is none. The same answer for the life of the process."""
-    handle = ctypes.PyDLL(_multiarray_umath.__file__)  # PyDLL: keep the GIL, these calls take nanoseconds
+    """NumPy's own library, where it is usable; else None. The same answer for the life of the process."""
+    return _usable(ctypes.PyDLL(_multiarray_umath.__file__))
+
+
+@cache
+def for_kernels() -> Blas | None:
+    """The library that kernels call: a copy of NumPy's, or where there is none that library itself."""
+    library = find()
+    handle = library and blas_copy.load(library.sgemm)
+    copy = handle and _usable(handle)
+    # (Where a program loaded the library for all to see, a copy's calls end up in that one, whose threads they change.)
+    return copy if copy and copy.get_num_threads() == 1 else library
+
+
+@cache
+def is_shared() -> bool:
+    """Whether kernels call NumPy's own library, and so have to set its number of threads."""
+    return for_kernels() is find()
+
+
+def _usable(handle: ctypes.PyDLL) -> Blas | None:
+    """The first of the known names that are there, if that product comes out right.
+
+    (PyDLL: keep the GIL, these calls take nanoseconds.)
+    """
     for product, other in NAMES:
         try:
-            blas = Blas(
-                getattr(handle, product),
-                getattr(handle, other.format("set_num_threads")),
-                getattr(handle, other.format("get_num_threads")),
+            sgemm = getattr(handle, product)
+            set_number, get_number, core, is_threaded = (
+                getattr(handle, other.format(name))
+                for name in ("set_num_threads", "get_num_threads", "get_corename", "get_parallel")
             )
-            threaded = getattr(handle, other.format("get_parallel"))()
         except AttributeError:
             continue
-        blas.sgemm.argtypes, blas.sgemm.restype = ARGUMENTS, None
-        blas.set_num_threads.argtypes, blas.set_num_threads.restype = (ctypes.c_int,), None
-        if threaded and _multiplies(blas.sgemm):
-            return blas
+        sgemm.argtypes, sgemm.restype = ARGUMENTS, None
+        set_number.argtypes, set_number.restype = (ctypes.c_int,), None
+        core.restype = ctypes.c_char_p
+        if is_threaded() and _multiplies(sgemm):
+            return Blas(sgemm, set_number, get_number, core().decode())
     return None
 
 
 def usable() -> bool:
-    """Whether kernels multiply matrices with `find`'s library; if not, with `numpy.matmul`."""
+    """Whether kernels multiply matrices with such a library; if not, with `numpy.matmul`."""
     return find() is not None
 
 
 def use_threads(n: int) -> int:
-    """Let BLAS use ``n`` threads from here on; returns the number before, for a second call that puts it back.
+    """Let NumPy's library use ``n`` threads from here on; returns the number before, for a call that puts it back.
 
     The setting is process-wide: a product that another Python thread begins meanwhile runs on ``n`` threads too, and a
     change that it makes meanwhile is lost. A call reads or writes one number (0.3 µs). Without a library, nothing.

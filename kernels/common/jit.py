@@ -86,12 +86,12 @@ class Kernel:
         run.__qualname__ = f"run.{title(worker)}"
         self._run = njit(nogil=True, error_model="numpy")(run)
         attach(self._run, worker)
-        self._multiplies = multiplies
+        self._sets_threads = multiplies and blas.is_shared()
 
     def __call__(self, pieces: int, *args: Any) -> None:
         with LOCK:
             _use_threads(get_num_threads())
-            if not self._multiplies:
+            if not self._sets_threads:
                 self._run(pieces, *args)
                 return
             before = blas.use_threads(1)
