@@ -58,6 +58,8 @@ def select(package: str, array: Any) -> ModuleType:
     """The module of ``package`` (an operation's folder) that computes on ``array``."""
     if not isinstance(array, np.ndarray):
         if type(array).__module__.split(".")[0] == "cupy":  # which is not imported to find out
+            if not _has(package, "cuda"):
+                raise TypeError(f"{package} is for the CPU alone: on a GPU, call the operations that it joins")
             return module(package, "cuda")
         raise TypeError(f"{package} computes on NumPy and CuPy arrays, got {type(array).__name__}")
     if array.dtype == np.float32 and choice() == "fused" and _has(package, "cpu"):

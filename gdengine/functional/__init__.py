@@ -20,6 +20,7 @@ from .activations import (
     swiglu,
 )
 from .attention import qkv_attention, scaled_dot_product_attention
+from .branches import attention_branch, feed_forward_branch
 from .channel_norms import batch_norm, group_norm, instance_norm
 from .convolution import conv1d, conv2d, conv_transpose2d
 from .curves import cos, erf, expm1, log1p, rsqrt, sin, square
@@ -145,6 +146,7 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "attention_branch",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
@@ -176,6 +178,7 @@ __all__ = [
     "expand",
     "expm1",
     "feed_forward",
+    "feed_forward_branch",
     "flatten",
     "flip",
     "floor",

@@ -114,13 +114,33 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.attn(self.ln_1(x), x)
-        return self.mlp(self.ln_2(x), x)
+        if self._is_interrupted():
+            x = self.attn(self.ln_1(x), x)
+            return self.mlp(self.ln_2(x), x)
+        (norm, qkv, proj), n_head = (self.ln_1, self.attn.c_attn, self.attn.c_proj), self.attn.n_head
+        weights = norm.weight, norm.bias, qkv.weight, qkv.bias, proj.weight, proj.bias
+        x = F.attention_branch(x, *weights, n_head=n_head, eps=norm.eps)
+        norm, fc, proj = self.ln_2, self.mlp.c_fc, self.mlp.c_proj
+        weights = norm.weight, norm.bias, fc.weight, fc.bias, proj.weight, proj.bias
+        return F.feed_forward_branch(x, *weights, eps=norm.eps)
+
+    def _is_interrupted(self) -> bool:
+        """Whether something has to happen within a branch: weights to be dropped, a hook, a module of another kind."""
+        if self.training and (self.attn.dropout > 0 or self.attn.resid_dropout.p > 0 or self.mlp.dropout.p > 0):
+            return True
+        attn, mlp = self.attn, self.mlp
+        parts = self.ln_1, attn, self.ln_2, mlp, attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj
+        return any(
+            type(part) is not kind or part._hooks is not None for part, kind in zip(parts, _OF_BLOCK, strict=True)
+        )
 
     def extend(self, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         y, present = self.attn.extend(self.ln_1(x), past)
         x = x + y
         return self.mlp(self.ln_2(x), x), present
+
+
+_OF_BLOCK = nn.LayerNorm, CausalSelfAttention, nn.LayerNorm, MLP, nn.Linear, nn.Linear, nn.Linear, nn.Linear
 
 
 class Transformer(nn.Module):

@@ -74,10 +74,10 @@ def _blas() -> str:
     config = np.show_config(mode="dicts")
     library = config["Build Dependencies"]["blas"] if isinstance(config, dict) else {}
     name = f"{library.get('name', 'unknown')} {library.get('version', '')}".strip()
-    library = blas.for_kernels() if dispatch.choice() == "fused" else None
-    if library is None:
+    called = blas.for_kernels() if dispatch.choice() == "fused" else None
+    if called is None:
         return f"{name}, through numpy.matmul"
-    return f"{name}, {'itself' if blas.is_shared() else 'a copy'} inside the kernels, its code for {library.core}"
+    return f"{name}, {'itself' if blas.is_shared() else 'a copy'} inside the kernels, its code for {called.core}"
 
 
 def _fused() -> list[str]:

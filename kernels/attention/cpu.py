@@ -129,21 +129,33 @@ def _forward(
 ):
     rows, keys = p.shape
     words, dropped = _room(keys, threshold)
+    drops = threshold, factor, key0, key1, call_low, call_high
     for i in range(t * (rows // time) // nt, (t + 1) * (rows // time) // nt):
         q_, k_, v_, o_ = _head(q, i, heads), _head(k, i, heads), _head(v, i, heads), _head(o, i, heads)
-        for r in range(0, time, BLOCK):
-            e = min(r + BLOCK, time)
-            n, first = e if causal else keys, i * time + r  # the keys of this block, and its first row of p
-            gemm(False, True, e - r, n, size, scale, q_ + 4 * r * q[3], q[3], k_, k[3], 0, at(p, first, 0), keys)
+        places = (q_, q[3]), (k_, k[3]), (v_, v[3]), (o_, o[3])
+        forward_head(places, p, i * time, time, size, causal, scale, words, dropped, drops)
+
+
+@jit
+def forward_head(places, p, start, time, size, causal, scale, words, dropped, drops):
+    """One head: ``places`` are the addresses of the first rows of q, k, v and o, each with the elements from one row to
+    the next; its weights become the rows of p from ``start`` on."""
+    (q, q_row), (k, k_row), (v, v_row), (o, o_row) = places
+    keys = p.shape[1]
+    threshold, factor, key0, key1, call_low, call_high = drops
+    for r in range(0, time, BLOCK):
+        e = min(r + BLOCK, time)
+        n, first = e if causal else keys, start + r  # the keys of this block, and its first row of p
+        gemm(False, True, e - r, n, size, scale, q + 4 * r * q_row, q_row, k, k_row, 0, at(p, first, 0), keys)
+        for u in range(e - r):
+            _softmax(p[first + u, :n], r + u + 1 if causal else n)
+        weights = at(p, first, 0)
+        if threshold > 0:
+            fill_bits(words[: (e - r) * keys], first * keys, key0, key1, call_low, call_high)
             for u in range(e - r):
-                _softmax(p[first + u, :n], r + u + 1 if causal else n)
-            weights = at(p, first, 0)
-            if threshold > 0:
-                fill_bits(words[: (e - r) * keys], first * keys, key0, key1, call_low, call_high)
-                for u in range(e - r):
-                    drop(p[first + u, :n], words[u * keys :], threshold, factor, dropped[u])
-                weights = at(dropped, 0, 0)
-            gemm(False, False, e - r, size, n, 1, weights, keys, v_, v[3], 0, o_ + 4 * r * o[3], o[3])
+                drop(p[first + u, :n], words[u * keys :], threshold, factor, dropped[u])
+            weights = at(dropped, 0, 0)
+        gemm(False, False, e - r, size, n, 1, weights, keys, v, v_row, 0, o + 4 * r * o_row, o_row)
 
 
 @parallel_with_sgemm
@@ -173,27 +185,40 @@ def _backward(
     rows, keys = p.shape
     words, dropped = _room(keys, threshold)
     dp = np.empty((BLOCK, keys), np.float32)
-    blocks = (time + BLOCK - 1) // BLOCK
+    drops = threshold, factor, key0, key1, call_low, call_high
     for i in range(t * (rows // time) // nt, (t + 1) * (rows // time) // nt):
         do_, q_, k_, v_ = _head(do, i, heads), _head(q, i, heads), _head(k, i, heads), _head(v, i, heads)
         dq_, dk_, dv_ = _head(dq, i, heads), _head(dk, i, heads), _head(dv, i, heads)
-        for block in range(blocks - 1, -1, -1):  # the last sees every key: it begins the sums over queries
-            r, e = block * BLOCK, min((block + 1) * BLOCK, time)
-            n, first, beta = e if causal else keys, i * time + r, 0 if block == blocks - 1 else 1
-            do_r, q_r, dq_r = do_ + 4 * r * do[3], q_ + 4 * r * q[3], dq_ + 4 * r * dq[3]
-            gemm(False, True, e - r, n, size, 1, do_r, do[3], v_, v[3], 0, at(dp, 0, 0), keys)
-            weights = at(p, first, 0)
-            if threshold > 0:
-                fill_bits(words[: (e - r) * keys], first * keys, key0, key1, call_low, call_high)
-                for u in range(e - r):
-                    drop(p[first + u, :n], words[u * keys :], threshold, factor, dropped[u])
-                    drop(dp[u, :n], words[u * keys :], threshold, factor, dp[u])
-                weights = at(dropped, 0, 0)
-            gemm(True, False, n, size, e - r, 1, weights, keys, do_r, do[3], beta, dv_, dv[3])
+        read = (do_, do[3]), (q_, q[3]), (k_, k[3]), (v_, v[3])
+        written = (dq_, dq[3]), (dk_, dk[3]), (dv_, dv[3])
+        backward_head(read, written, p, dp, i * time, time, size, causal, scale, words, dropped, drops)
+
+
+@jit
+def backward_head(read, written, p, dp, start, time, size, causal, scale, words, dropped, drops):
+    """One head: ``read`` and ``written`` are the addresses of first rows, and the elements from a row to the next."""
+    (do, do_row), (q, q_row), (k, k_row), (v, v_row) = read
+    (dq, dq_row), (dk, dk_row), (dv, dv_row) = written
+    keys = p.shape[1]
+    threshold, factor, key0, key1, call_low, call_high = drops
+    blocks = (time + BLOCK - 1) // BLOCK
+    for block in range(blocks - 1, -1, -1):  # the last sees every key: it begins the sums over queries
+        r, e = block * BLOCK, min((block + 1) * BLOCK, time)
+        n, first, beta = e if causal else keys, start + r, 0 if block == blocks - 1 else 1
+        do_r, q_r, dq_r = do + 4 * r * do_row, q + 4 * r * q_row, dq + 4 * r * dq_row
+        gemm(False, True, e - r, n, size, 1, do_r, do_row, v, v_row, 0, at(dp, 0, 0), keys)
+        weights = at(p, first, 0)
+        if threshold > 0:
+            fill_bits(words[: (e - r) * keys], first * keys, key0, key1, call_low, call_high)
             for u in range(e - r):
-                _softmax_backward(p[first + u], dp[u, :n], r + u + 1 if causal else n, np.float32(scale))
-            gemm(False, False, e - r, size, n, 1, at(dp, 0, 0), keys, k_, k[3], 0, dq_r, dq[3])
-            gemm(True, False, n, size, e - r, 1, at(dp, 0, 0), keys, q_r, q[3], beta, dk_, dk[3])
+                drop(p[first + u, :n], words[u * keys :], threshold, factor, dropped[u])
+                drop(dp[u, :n], words[u * keys :], threshold, factor, dp[u])
+            weights = at(dropped, 0, 0)
+        gemm(True, False, n, size, e - r, 1, weights, keys, do_r, do_row, beta, dv, dv_row)
+        for u in range(e - r):
+            _softmax_backward(p[first + u], dp[u, :n], r + u + 1 if causal else n, np.float32(scale))
+        gemm(False, False, e - r, size, n, 1, at(dp, 0, 0), keys, k, k_row, 0, dq_r, dq_row)
+        gemm(True, False, n, size, e - r, 1, at(dp, 0, 0), keys, q_r, q_row, beta, dk, dk_row)
 
 
 @jit

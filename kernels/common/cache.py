@@ -21,7 +21,7 @@ from .compiling import announce
 KERNELS = Path(__file__).resolve().parent.parent
 
 # The files of this folder that kernels are compiled from, besides every operation's ``cpu.py``.
-COMPILED = ("blas", "exp", "jit", "launch", "pieces", "rows", "sgemm")
+COMPILED = ("blas", "exp", "jit", "launch", "pieces", "row_blocks", "rows", "sgemm")
 
 
 def attach(dispatcher: Any, worker: Callable) -> None:

@@ -43,7 +43,10 @@ def prepared(typing_context, worker, arguments):
 
 
 def _unowned(context, builder, kind, value):
-    """An array without its reference count, which the threads would pass back and forth between their caches."""
+    """Arrays without their reference counts, which the threads would pass back and forth between their caches."""
+    if isinstance(kind, types.BaseTuple):
+        parts = zip(kind.types, cgutils.unpack_tuple(builder, value), strict=True)
+        return context.make_tuple(builder, kind, [_unowned(context, builder, *part) for part in parts])
     if not isinstance(kind, types.Array):
         return value
     array = context.make_array(kind)(context, builder, value)

@@ -56,9 +56,16 @@ def forward_row(x, y):
 @jit
 def slope(x):
     """gelu'(x)."""
+    return value_and_slope(x)[1]
+
+
+@jit
+def value_and_slope(x):
+    """gelu(x) and gelu'(x)."""
     e = fexp(-_magnitude(x))
     s = ONE / (ONE + e)
-    return _sigmoid(x, e) + x * (e * s * s) * (LINEAR + SLOPE * x * x)
+    sigmoid = _sigmoid(x, e)
+    return x * sigmoid, sigmoid + x * (e * s * s) * (LINEAR + SLOPE * x * x)
 
 
 @jit

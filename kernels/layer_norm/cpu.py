@@ -45,11 +45,11 @@ def backward(dy, x, w, mean, rstd, *, dx=None, dw=None, db=None, accumulate=(Fal
 def _forward(t, nt, x, w, b, eps, y, mean, rstd):
     lo, hi = split(x.shape[0], t, nt)
     for i in range(lo, hi):
-        mean[i], rstd[i] = _normalise(x[i], w, b, np.float32(eps), y[i])
+        mean[i], rstd[i] = normalise(x[i], w, b, np.float32(eps), y[i])
 
 
 @jit
-def _normalise(x, w, b, eps, y):
+def normalise(x, w, b, eps, y):
     n = np.float32(x.size)
     total = ZERO
     for j in range(x.size):
@@ -60,30 +60,42 @@ def _normalise(x, w, b, eps, y):
         centred = x[j] - mean
         total += centred * centred
     rstd = ONE / np.sqrt(total / n + eps)
+    affine_row(x, w, b, mean, rstd, y)
+    return mean, rstd
+
+
+@jit
+def affine_row(x, w, b, mean, rstd, y):
     for j in range(x.size):
         y[j] = (x[j] - mean) * rstd * w[j] + b[j]
-    return mean, rstd
 
 
 @parallel
 def _backward(t, nt, dy, x, w, mean, rstd, dx, accumulate, sums):
     lo, hi = split(dy.shape[0], t, nt)
-    n = sums.shape[2]
-    dw, db = np.empty(n, np.float32), np.empty(n, np.float32)
-    for r in range(lo, hi, SUMMED):
-        fill(dw, 0)
-        fill(db, 0)
-        for i in range(r, min(r + SUMMED, hi)):
-            if dx.size > 0:
-                _input_row(dy[i], x[i], w, mean[i], rstd[i], dx[i], accumulate)
-            if n > 0:
-                _parameter_row(dy[i], x[i], mean[i], rstd[i], dw, db)
-        add(sums[t, 0], dw)
-        add(sums[t, 1], db)
+    into = dx[lo:hi] if dx.size > 0 else dx
+    backward_rows(dy[lo:hi], x[lo:hi], w, mean[lo:hi], rstd[lo:hi], into, accumulate, sums[t, 0], sums[t, 1])
 
 
 @jit
-def _input_row(dy, x, w, mean, rstd, dx, accumulate):
+def backward_rows(dy, x, w, mean, rstd, dx, accumulate, dw, db):
+    """dx of these rows, where it is not empty; dw and db of them on top of what is there, where dw is not empty."""
+    n = dw.size
+    part_w, part_b = np.empty(n, np.float32), np.empty(n, np.float32)
+    for r in range(0, dy.shape[0], SUMMED):
+        fill(part_w, 0)
+        fill(part_b, 0)
+        for i in range(r, min(r + SUMMED, dy.shape[0])):
+            if dx.size > 0:
+                input_row(dy[i], x[i], w, mean[i], rstd[i], dx[i], accumulate)
+            if n > 0:
+                parameter_row(dy[i], x[i], mean[i], rstd[i], part_w, part_b)
+        add(dw, part_w)
+        add(db, part_b)
+
+
+@jit
+def input_row(dy, x, w, mean, rstd, dx, accumulate):
     n = np.float32(x.size)
     along_one, along_normed = ZERO, ZERO
     for j in range(x.size):
@@ -98,7 +110,7 @@ def _input_row(dy, x, w, mean, rstd, dx, accumulate):
 
 
 @jit
-def _parameter_row(dy, x, mean, rstd, dw, db):
+def parameter_row(dy, x, mean, rstd, dw, db):
     for j in range(x.size):
         dw[j] += dy[j] * ((x[j] - mean) * rstd)
         db[j] += dy[j]

@@ -173,11 +173,11 @@ def _backward_relu(t, nt, dy, y, dz):
     lo, hi = split(dy.size, t, nt)
     dy, y, dz = dy[lo:hi], y[lo:hi], dz[lo:hi]
     for i in range(dz.size):
-        dz[i] = dy[i] * _relu_slope(y[i])
+        dz[i] = dy[i] * relu_slope(y[i])
 
 
 @jit
-def _relu_slope(y):
+def relu_slope(y):
     return ONE if y > ZERO else ZERO
 
 
@@ -219,7 +219,7 @@ def _undo(row, saved, activation):
             row[j] *= gelu.slope(saved[j])
     else:
         for j in range(row.size):
-            row[j] *= _relu_slope(saved[j])
+            row[j] *= relu_slope(saved[j])
 
 
 @parallel_with_sgemm

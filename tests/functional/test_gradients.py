@@ -23,7 +23,25 @@ def attention(function, t=3, s=3, d=2, **options):
     )
 
 
+def branch(function, hidden, bias=True, **options):
+    shapes = (2, 3, 4), (4,), (4,), (hidden, 4), (hidden,), (4, 4 if options.get("n_head") else hidden), (4,)
+    arrays = [normal(*at, seed=i) for i, at in enumerate(shapes) if bias or len(at) > 1 or i == 1]
+    if bias:
+        return lambda *parts: function(*parts, **options), *arrays
+    return lambda x, w, w1, w2: function(x, w, None, w1, None, w2, None, **options), *arrays
+
+
 CASES = {
+    "attention_branch": {
+        "causal": branch(F.attention_branch, 12, n_head=2),
+        "full": branch(F.attention_branch, 12, n_head=2, is_causal=False),
+        "no biases": branch(F.attention_branch, 12, bias=False, n_head=4),
+    },
+    "feed_forward_branch": {
+        "gelu": branch(F.feed_forward_branch, 5),
+        "relu": branch(F.feed_forward_branch, 5, activation="relu"),
+        "no biases": branch(F.feed_forward_branch, 5, bias=False),
+    },
     "absolute": unary(F.absolute),
     "add": binary(F.add),
     "cast": {"to itself": (lambda x: F.cast(x, np.float64), apart(2, 3))},

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -949,3 +950,69 @@ CHECKS["global_norm.sum_of_squares"] = Check(
     lambda function, a: {"sum": np.asarray(function(a["g"]))},
     lambda a, out: {"sum": len(a["g"]) * 2.0**-53 * out["sum"] * 2},  # float64 on both sides, in different orders
 )
+
+
+# attention_branch, feed_forward_branch --------------------------------------------------------------------------------
+
+# A branch is the operations above one after the other, each of which has its bound; what is bounded here is the whole,
+# in the norm: inputs are scaled so that every operation keeps the size of what it reads, each element of a result is
+# then off by at most about the lengths of all sums on the way times U, of the largest element.
+
+# (B, T, C, heads, hidden)
+BRANCHES = ((1, 1, 4, 2, 5), (2, 7, 6, 1, 9), (3, 65, 8, 4, 3), (5, 130, 16, 2, 33), (6, 64, 48, 4, 100))
+OF_BRANCH = ("x", "norm_w", "norm_b", "w1", "b1", "w2", "b2")
+SMALLER = 0.5  # the slope of a branch's two products, so that what is added stays of x's size
+
+
+def branch_inputs(attends: bool) -> Iterator[Arrays]:
+    for b, t, c, h, n in BRANCHES:
+        inner, wide = (c, 3 * c) if attends else (n, n)
+        shapes = (b, t, c), (c,), (c,), (wide, c), (wide,), (c, inner), (c,)
+        arrays = {k: numbers(*s, seed=i) for i, (k, s) in enumerate(zip(OF_BRANCH, shapes, strict=True))}
+        arrays["norm_w"] = arrays["norm_w"] * np.float32(0.1) + np.float32(1)
+        for name, fan in (("w1", c), ("w2", inner)):
+            arrays[name] *= np.float32(SMALLER / math.sqrt(fan))
+        options: tuple[Arrays, ...] = ({"activation": "gelu"}, {"activation": "relu"})
+        if attends:
+            options = ({"causal": True, "n_head": h}, {"causal": False, "n_head": h})
+        for option in options:
+            yield {**arrays, **option}
+            yield {**arrays, **option, **dict.fromkeys(("norm_b", "b1", "b2"))}
+
+
+def branch_parts(a: Arrays) -> tuple[Any, ...]:
+    return a["x"], (a["norm_w"], a["norm_b"]), (a["w1"], a["b1"]), (a["w2"], a["b2"])
+
+
+def branch_options(a: Arrays) -> Arrays:
+    return {name: a[name] for name in ("causal", "n_head", "activation") if name in a}
+
+
+def branch_forward_call(function: Any, a: Arrays) -> Arrays:
+    return {"y": function(*branch_parts(a), **branch_options(a))[0]}
+
+
+def branch_backward_inputs(attends: bool) -> Iterator[Arrays]:
+    for number, a in enumerate(branch_inputs(attends)):
+        dy = {"dy": numbers(*a["x"].shape, seed=8)}
+        out = {"d" + name: None if a[name] is None else numbers(*a[name].shape, seed=9) for name in OF_BRANCH}
+        yield {**a, **dy, **out, "accumulate": tuple(i % 2 == number % 2 for i in range(7))}
+
+
+def branch_backward_call(function: Any, a: Arrays) -> Arrays:
+    x, *parts = branch_parts(a)
+    _, saved = a["operation"].forward(x, *parts, **branch_options(a))
+    out = tuple(a["d" + name] for name in OF_BRANCH)
+    function(a["dy"], x, saved, *parts, **branch_options(a), out=out, accumulate=a["accumulate"])
+    return {"d" + name: a["d" + name] for name in OF_BRANCH if a["d" + name] is not None}
+
+
+def branch_bound(a: Arrays, out: Arrays) -> Arrays:
+    (b, t, c), n = a["x"].shape, len(a["w1"])
+    sums = 3 * c + 2 * n + (2 * t if "causal" in a else 0) + (b * t if "dy" in a else 0)
+    return {name: np.full(value.shape, gamma(2 * sums) * np.abs(value).max(initial=1)) for name, value in out.items()}
+
+
+for name, attends in (("attention_branch", True), ("feed_forward_branch", False)):
+    CHECKS[f"{name}.forward"] = Check(partial(branch_inputs, attends), branch_forward_call, branch_bound)
+    CHECKS[f"{name}.backward"] = Check(partial(branch_backward_inputs, attends), branch_backward_call, branch_bound)

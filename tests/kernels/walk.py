@@ -14,6 +14,10 @@ OPERATIONS = sorted(path.parent.name for path in ROOT.glob("*/cpu.py"))
 
 # The arguments that functions write into.
 WRITTEN = {"out", "dx", "dw", "db", "dq", "dk", "dv", "theta", "m", "v_max", "buf", "average"}
+WRITTEN |= {"dnorm_w", "dnorm_b", "dw1", "db1", "dw2", "db2"}
+
+# Backwards that begin with what their own forward saved.
+FROM_THEIR_FORWARD = ("attention.backward", "attention_branch.backward", "feed_forward_branch.backward")
 
 
 def module(operation, kind=""):
@@ -39,7 +43,7 @@ def call(name, kind, arguments):
     """The results by name of ``"operation.function"`` of one implementation, ``"cpu"`` or ``"reference"``."""
     operation, function = name.split(".")
     implementation = module(operation, kind)
-    if name == "attention.backward":  # it begins with what its own forward saved
+    if name in FROM_THEIR_FORWARD:
         arguments = {**arguments, "operation": implementation}
     return CHECKS[name].call(getattr(implementation, function), arguments)
 
