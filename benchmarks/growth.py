@@ -1,13 +1,15 @@
 """How the cost of a step grows with the model and the batch: one axis at a time, and the exponent e that fits best in
-seconds ≈ c·sizeᵉ, by least squares over the logarithms.
+seconds ≈ c·sizeᵉ, by least squares over the logarithms. The sizes of an axis are measured in turn, and fitted round by
+round, so that a machine that drifts bends no exponent.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 from . import cases, workloads
-from .statistics import slope
+from .statistics import Spread, slope, spread
 
 
 @dataclass(frozen=True)
@@ -88,24 +90,31 @@ def steps(axes: Sequence[Axis]) -> list[cases.Case]:
 
 @dataclass(frozen=True)
 class Fit:
-    """An axis, the exponent over all sizes, and that between the two largest alone."""
+    """An axis, the exponent over all sizes with its quartiles over the rounds, and that between the two largest
+    alone."""
 
     axis: Axis
-    exponent: float
+    exponent: Spread
     last: float
 
     def __str__(self) -> str:
-        where = "as expected" if self.axis.low <= self.exponent <= self.axis.high else "NOT as expected"
+        where = "as expected" if self.axis.low <= self.exponent.median <= self.axis.high else "NOT as expected"
         return (
-            f"{self.axis.name}: size^{self.exponent:.2f}, between the two largest size^{self.last:.2f} ({where}, "
-            f"{self.axis.low:g} to {self.axis.high:g}). {self.axis.why[0].upper()}{self.axis.why[1:]}."
+            f"{self.axis.name}: size^{self.exponent.median:.2f} ({self.exponent.low:.2f}–{self.exponent.high:.2f} over "
+            f"the rounds), between the two largest size^{self.last:.2f} ({where}, {self.axis.low:g} to "
+            f"{self.axis.high:g}). {self.axis.why[0].upper()}{self.axis.why[1:]}."
         )
 
 
-def fits(measured: Sequence[tuple[Mapping[str, Any], float]]) -> Iterator[Fit]:
-    """For each axis with two sizes or more: of the facts of cases, and their seconds."""
+def fits(measured: Sequence[tuple[Mapping[str, Any], Sequence[float]]]) -> Iterator[Fit]:
+    """For each axis with two sizes or more: of the facts of cases, and their seconds round by round. Sizes with
+    different numbers of rounds were not measured in turn: there the medians alone are fitted."""
     for axis in AXES:
-        points = sorted((facts["size"], seconds) for facts, seconds in measured if facts.get("axis") == axis.name)
+        found = [(facts["size"], list(seconds)) for facts, seconds in measured if facts.get("axis") == axis.name]
+        points = sorted(pair for pair in found if pair[1])
         if len(points) > 1:
-            sizes, seconds = zip(*points, strict=True)
-            yield Fit(axis, slope(sizes, seconds), slope(sizes[-2:], seconds[-2:]))
+            sizes, times = zip(*points, strict=True)
+            paired = len({len(seconds) for seconds in times}) == 1
+            rounds = list(zip(*times, strict=True)) if paired else [[median(seconds) for seconds in times]]
+            last = median(slope(sizes[-2:], seconds[-2:]) for seconds in rounds)
+            yield Fit(axis, spread([slope(sizes, seconds) for seconds in rounds]), last)

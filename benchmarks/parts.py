@@ -16,13 +16,14 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from . import machine, tables, workloads
 from .cases import Case
 from .process import ABSENT, ROOT, Contender, ContenderError
-from .rounds import Comparison, Plan, compare
+from .rounds import Comparison, Plan, compare, side_by_side
 from .statistics import spread
 
 VARIABLES = ("GDENGINE_KERNELS", "CUDA_VISIBLE_DEVICES")  # of the environment: they change what is measured
@@ -56,6 +57,14 @@ class Part:
     share: float
     plan: Plan = field(default_factory=Plan)
     needs: tuple[str, ...] = ()
+
+    def groups(self) -> list[list[Case]]:
+        """Its cases as they are measured: the sizes of an axis together, others each for itself."""
+        numbered = enumerate(self.cases)
+        return [
+            [case for _, case in group]
+            for _, group in groupby(numbered, key=lambda pair: pair[1].facts.get("axis", pair[0]))
+        ]
 
 
 @dataclass
@@ -106,21 +115,23 @@ class Run:
         self.result["parts"][part.name] = entry
         try:
             present = [c for c in (hall.enter(who) for who in part.contenders) if c is not None]
-            for number, case in enumerate(part.cases):
-                those = [c for c in present if case.only is None or c.name in case.only]
+            groups = part.groups()
+            for number, group in enumerate(groups):
+                those = [c for c in present if group[0].only is None or c.name in group[0].only]
                 if not those:
                     continue
                 left = until - time.monotonic()
                 if left <= 0 and number:
-                    names = [other.name for other in part.cases[number:]]
+                    names = [case.name for later in groups[number:] for case in later]
                     entry["left_out"] = {"cases": names, "reason": "the time of this part was used up"}
                     self.say(f"{part.name}: out of time, {len(names)} cases left out")
                     break
-                limit = time.monotonic() + left / (len(part.cases) - number)
-                done = compare(_ready(case, folder), those, part.plan, left=lambda at=limit: at - time.monotonic())
-                state = {"gpu": machine.gpu_state()} if self.kind == "gpu" else {}
-                entry["cases"].append(done.to_json() | state)
-                self.say(f"{part.name}: {_line(done)}")
+                limit = time.monotonic() + left / (len(groups) - number)
+                ready = [_ready(case, folder, place) for place, case in enumerate(group)]
+                for done in _measured(ready, those, part.plan, hall, limit):
+                    state = {"gpu": machine.gpu_state()} if self.kind == "gpu" else {}
+                    entry["cases"].append(done.to_json() | state)
+                    self.say(f"{part.name}: {_line(done)}")
                 self.save()
         except Exception as error:  # in here: what goes wrong in a contender is in its outcome
             entry["error"] = "".join(traceback.format_exception_only(error)).strip()
@@ -150,21 +161,26 @@ class Hall:
             self.contenders[who.name] = self._start(who)
         return self.contenders[who.name]
 
+    def again(self, contender: Contender, number: int) -> Contender:
+        """Another process of a contender that is there; it has its number behind its name."""
+        name = f"{contender.name} {number}"
+        found = self.contenders.get(name)
+        if found is None:
+            found = self.contenders[name] = self._made(Who(name, contender.module, contender.options, contender.ours))
+        return found
+
     def close(self) -> None:
         """End all of them."""
         for contender in self.contenders.values():
             if contender is not None:
                 contender.close()
 
+    def _made(self, who: Who) -> Contender:
+        threads = environment(self.run.threads)
+        return Contender(who.name, who.module, who.options, ours=who.ours, environment=threads, folder=self.folder)
+
     def _start(self, who: Who) -> Contender | None:
-        contender = Contender(
-            who.name,
-            who.module,
-            who.options,
-            ours=who.ours,
-            environment=environment(self.run.threads),
-            folder=self.folder,
-        )
+        contender = self._made(who)
         listed = self.run.result["contenders"]
         try:
             about = contender.ask("hello")["about"]
@@ -195,11 +211,25 @@ def finite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _ready(case: Case, folder: Path) -> Case:
-    """With the file that a training starts from."""
+def _measured(
+    cases: Sequence[Case], contenders: Sequence[Contender], plan: Plan, hall: "Hall", limit: float
+) -> list[Comparison]:
+    """A case by all contenders, or each of several sizes by the first one, in a process of its own."""
+
+    def left() -> float:
+        return limit - time.monotonic()
+
+    if len(cases) == 1:
+        return [compare(cases[0], contenders, plan, left=left)]
+    first = contenders[0]
+    return side_by_side(cases, [first, *(hall.again(first, n) for n in range(2, len(cases) + 1))], plan, left=left)
+
+
+def _ready(case: Case, folder: Path, place: int) -> Case:
+    """With the file that a training starts from; cases in other places of their group have other ones."""
     if "workload" not in case.arguments:
         return case
-    start = folder / "start.npz"
+    start = folder / f"start-{place}.npz"
     workloads.save(workloads.made(case.arguments["workload"]), start)
     return replace(case, arguments={**case.arguments, "start": str(start)})
 

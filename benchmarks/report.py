@@ -222,8 +222,9 @@ def _notes(part: Mapping[str, Any]) -> list[str]:
 
 def _fits(part: Mapping[str, Any]) -> list[str]:
     """The exponents of a part whose cases grow."""
-    times = [(case["facts"], best(case, ours=True)) for case in part["cases"] if "axis" in case["facts"]]
-    return [f"- {fit}" for fit in growth.fits([(facts, found[1]) for facts, found in times if found is not None])]
+    found = [(case, best(case, ours=True)) for case in part["cases"] if "axis" in case["facts"]]
+    times = [(case["facts"], case["contenders"][ours[0]]["rounds_s"]) for case, ours in found if ours is not None]
+    return [f"- {fit}" for fit in growth.fits(times)]
 
 
 def _sizes(result: Result) -> Table:

@@ -14,6 +14,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -144,30 +145,96 @@ def compare(
     pause: Callable[[float], None] = time.sleep,
 ) -> Comparison:
     """Let all contenders do ``case`` in turn. ``left`` says how many seconds remain for it."""
-    outcomes = {contender.name: Outcome(contender.ours) for contender in contenders}
-    active = [c for c in contenders if _attempt(outcomes[c.name], lambda c=c: _build(case, c, outcomes[c.name]))]
-    calls = _calls(case, {c.name: outcomes[c.name].rounds.pop() for c in active}, plan)
-    idle_used, quiet = 0.0, []
-    while active and _another(plan, quiet, left):
-        first, others_used = len(quiet) % len(active), 0.0
-        for contender in active[first:] + active[:first]:
-            pause(plan.settle_s)
-            use, outcome = _Use(active, contender), outcomes[contender.name]
-            if not _attempt(outcome, lambda c=contender, o=outcome: _turn(case, c, o, calls[c.name])):
-                active = [c for c in active if c is not contender]
+    measured = _Rounds([(case, contender) for contender in contenders], plan, left, pause)
+    _judge(case, measured.outcomes)
+    return measured.comparison(case, measured.outcomes)
+
+
+def side_by_side(
+    cases: Sequence[Case],
+    contenders: Sequence[Contender],
+    plan: Plan,
+    *,
+    left: Callable[[], float] = lambda: float("inf"),
+    pause: Callable[[float], None] = time.sleep,
+) -> list[Comparison]:
+    """Let each contender do a case of its own, all in turn, for what is compared is the cases: sizes of one thing,
+    which a machine that drifts would bend if they were measured one after the other. In each result its outcome bears
+    the first contender's name."""
+    measured = _Rounds(list(zip(cases, contenders, strict=True)), plan, left, pause)
+    name = contenders[0].name
+    return [
+        measured.comparison(case, {name: measured.outcomes[contender.name]})
+        for case, contender in zip(cases, contenders, strict=True)
+    ]
+
+
+class _Rounds:
+    """The rounds of some contenders, each with its case, and what came of them: outcomes by name."""
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[Case, Contender]],
+        plan: Plan,
+        left: Callable[[], float],
+        pause: Callable[[float], None],
+    ):
+        self.plan, self.pause, self.idle_used = plan, pause, 0.0
+        self.case = {contender.name: case for case, contender in pairs}
+        self.outcomes = {contender.name: Outcome(contender.ours) for _, contender in pairs}
+        self.quiet: list[bool] = []
+        self.active = [contender for _, contender in pairs if self._attempt(contender, _build)]
+        self.calls = self._calls({c.name: self.outcomes[c.name].rounds.pop() for c in self.active})
+        while self.active and _another(plan, self.quiet, left):
+            self._round()
+        for contender in self.active:
+            self._attempt(contender, _finish)
+        for _, contender in pairs:
+            _let_go(contender)
+        self._leave_out_the_loud()
+
+    def comparison(self, case: Case, outcomes: dict[str, Outcome]) -> Comparison:
+        """What is to be said of one case."""
+        quiet = None if self.plan.spare is None else sum(self.quiet)
+        return Comparison(case, outcomes, self.idle_used, len(self.quiet), quiet)
+
+    def _round(self) -> None:
+        first, others_used = len(self.quiet) % len(self.active), 0.0
+        for contender in self.active[first:] + self.active[:first]:
+            self.pause(self.plan.settle_s)
+            use = _Use(self.active, contender)
+            if not self._attempt(contender, partial(_turn, calls=self.calls[contender.name])):
+                self.active = [c for c in self.active if c is not contender]
                 continue
             idle, others = use.since()
-            idle_used, others_used = max(idle_used, idle), max(others_used, others)
-        quiet.append(plan.spare is None or others_used <= plan.spare)
-    for contender in active:
-        _attempt(outcomes[contender.name], lambda c=contender: _finish(case, c, outcomes[c.name]))
-    for contender in contenders:
-        _let_go(contender)
-    if plan.spare is not None and sum(quiet) >= LEAST_QUIET:
-        for outcome in outcomes.values():
-            outcome.rounds = [seconds for seconds, kept in zip(outcome.rounds, quiet, strict=False) if kept]
-    _judge(case, outcomes)
-    return Comparison(case, outcomes, idle_used, len(quiet), None if plan.spare is None else sum(quiet))
+            self.idle_used, others_used = max(self.idle_used, idle), max(others_used, others)
+        self.quiet.append(self.plan.spare is None or others_used <= self.plan.spare)
+
+    def _calls(self, first: dict[str, float]) -> dict[str, int]:
+        """How often each is called in a turn, by how long a call took; equally often among those who do the same case
+        and whose every call goes on from what the one before left."""
+        found = {}
+        for name, seconds in first.items():
+            case = self.case[name]
+            lasting = max(s for other, s in first.items() if self.case[other] is case) if case.stateful else seconds
+            found[name] = max(1, min(MOST_CALLS, round(self.plan.turn_s / max(lasting, 1e-9))))
+        return found
+
+    def _leave_out_the_loud(self) -> None:
+        """Where enough rounds were quiet, the others do not count."""
+        if self.plan.spare is not None and sum(self.quiet) >= LEAST_QUIET:
+            for outcome in self.outcomes.values():
+                outcome.rounds = [seconds for seconds, kept in zip(outcome.rounds, self.quiet, strict=False) if kept]
+
+    def _attempt(self, contender: Contender, do: Callable[[Case, Contender, Outcome], None]) -> bool:
+        """Do it; on a failure the outcome says why, and holds no times."""
+        outcome = self.outcomes[contender.name]
+        try:
+            do(self.case[contender.name], contender, outcome)
+        except ContenderError as error:
+            outcome.failure, outcome.rounds = f"{error.kind}: {str(error).splitlines()[0][:300]}", []
+            return False
+        return True
 
 
 def _another(plan: Plan, quiet: Sequence[bool], left: Callable[[], float]) -> bool:
@@ -195,23 +262,6 @@ class _Use:
 
     def _own(self) -> list[float]:
         return [c.cpu_seconds() for c in self.active]
-
-
-def _calls(case: Case, first: dict[str, float], plan: Plan) -> dict[str, int]:
-    """How often each is called in a turn; equally often where every call goes on from what the one before left."""
-    slowest = max(first.values(), default=0.0)
-    lasting = {name: slowest if case.stateful else seconds for name, seconds in first.items()}
-    return {name: max(1, min(MOST_CALLS, round(plan.turn_s / max(s, 1e-9)))) for name, s in lasting.items()}
-
-
-def _attempt(outcome: Outcome, do: Callable[[], None]) -> bool:
-    """Do it; on a failure the outcome says why, and holds no times."""
-    try:
-        do()
-    except ContenderError as error:
-        outcome.failure, outcome.rounds = f"{error.kind}: {str(error).splitlines()[0][:300]}", []
-        return False
-    return True
 
 
 def _build(case: Case, contender: Contender, outcome: Outcome) -> None:

@@ -9,7 +9,10 @@ learning rate schedules in `gdengine.optim`, differentiable functions in `gdengi
 `gdengine.data`, the training loop in `gdengine.training`.
 """
 
-from . import cuda, functional, kernels, models, nn, optim, random
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import cuda, functional, kernels, random
 from .creation import (
     arange,
     from_dlpack,
@@ -97,13 +100,16 @@ from .functional import (
 from .functional import power as pow
 from .graph import graph
 from .kernels.threads import get_num_threads, set_num_threads
-from .optim.clipping import clip_grad_norm_, clip_grad_value_
 from .precision import autocast, bfloat16
-from .profiling import profile
 from .random import manual_seed
 from .recomputation import checkpoint
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tensor import Parameter, Tensor
+
+if TYPE_CHECKING:
+    from . import models, nn, optim
+    from .optim.clipping import clip_grad_norm_, clip_grad_value_
+    from .profiling import profile
 
 __version__ = "0.1.0"
 
@@ -215,3 +221,26 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+# What is imported when it is first asked for, and where it lies. These are half of the package's files.
+_LATER = {
+    "clip_grad_norm_": "optim.clipping",
+    "clip_grad_value_": "optim.clipping",
+    "models": "models",
+    "nn": "nn",
+    "optim": "optim",
+    "profile": "profiling",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_LATER[name]}", __name__)
+    found = module if name == _LATER[name] else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

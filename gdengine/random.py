@@ -4,7 +4,7 @@ The generator is Philox 4×32-10 with key (seed, rank) and counter (call number,
 The whole state is three integers, so a checkpoint that saves them goes on with the same bits.
 """
 
-import secrets
+import os
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ def manual_seed(seed: int, rank: int = 0) -> Generator:
 
 def seed() -> int:
     """Seed the default generator from the operating system, and return the seed, so that the run can be repeated."""
-    chosen = secrets.randbits(32)
+    chosen = int.from_bytes(os.urandom(4), "little")  # secrets does just this, and imports OpenSSL
     manual_seed(chosen)
     return chosen
 

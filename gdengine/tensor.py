@@ -1,6 +1,5 @@
 """Tensor: an array, its gradient, its place on the tape."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -982,6 +981,8 @@ def is_floating(dtype: Any) -> bool:
 
 def _accepts(function: Callable[..., Any], args: Any, kwargs: Any) -> bool:
     """Whether a function can be called with these arguments."""
+    import inspect  # with all of its own imports, for the wording of an error
+
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError:

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from .common import garbage
+
 CHOICES = ("fused", "reference")
 
 
@@ -37,7 +39,8 @@ def why_reference() -> str:
     if asked == "reference":
         return "GDENGINE_KERNELS=reference"
     try:
-        numba = importlib.import_module("numba")
+        with garbage.kept():
+            numba = importlib.import_module("numba")
     except ImportError as error:
         return f"Numba cannot be imported ({error})"
     return "NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else ""

@@ -21,6 +21,17 @@ LATER = [
     "tomli_w",
     "torch",
 ]
+# of the standard library and our own: nothing that `import gdengine` alone needs
+QUICK = [
+    "hashlib",
+    "json",
+    "secrets",
+    "tempfile",
+    "gdengine.models",
+    "gdengine.nn",
+    "gdengine.optim",
+    "gdengine.profiling",
+]
 
 
 def run(code, **environment):
@@ -38,9 +49,23 @@ def run(code, **environment):
 
 
 def test_import_brings_nothing_heavy():
-    loaded = run("import sys, gdengine; print(*[name for name in sys.modules if '.' not in name])")
-    assert "numpy" in loaded
-    assert not set(LATER) & set(loaded)
+    # beside what NumPy and site-packages' .pth files import
+    loaded = run("import sys, numpy; before = {*sys.modules}; import gdengine; print(*sys.modules.keys() - before)")
+    assert "gdengine.functional" in loaded
+    assert not {*LATER, *QUICK} & set(loaded)
+
+
+def test_what_is_imported_later_is_there_all_the_same():
+    code = """
+import gdengine as gd
+assert not hasattr(gd, "n")
+assert {"nn", "optim", "models", "profile", "clip_grad_norm_", "Tensor"} <= set(dir(gd))
+assert gd.nn.Linear is gd.nn.linear.Linear
+from gdengine import *
+assert optim.AdamW and models.GPT and nn is gd.nn and profile is gd.profiling.profile
+print(*sorted(set(gd.__all__) - set(vars(gd))))
+"""
+    assert run(code) == []
 
 
 STEP = """

@@ -20,6 +20,9 @@ from ..process import ROOT
 from ..timing import Call
 from ..worker import memory
 
+# What is installed has its bytecode beside it. So has a checkout after the first call, which is not timed, unless the
+# environment forbids it: then a half of every start would go into compiling Python, for us alone.
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
 IMPORT = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
 JOB = """
 import json, os, sys
@@ -116,7 +119,11 @@ def _answer(*arguments: str, **environment: str) -> tuple[str, float]:
     """What such a Python prints, and the seconds from its start to its end."""
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **BYTECODE, **environment},
+        capture_output=True,
+        text=True,
     )
     seconds = time.perf_counter() - begin
     if done.returncode:

@@ -16,6 +16,7 @@ from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 
+from . import garbage
 from .compiling import announce
 
 KERNELS = Path(__file__).resolve().parent.parent
@@ -108,7 +109,8 @@ class _Cache(FunctionCache):
     _impl_class = _Files
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        loaded = super().load_overload(sig, target_context)
+        with garbage.kept():
+            loaded = super().load_overload(sig, target_context)
         if loaded is None:
             announce(title(self._py_func))
         return loaded

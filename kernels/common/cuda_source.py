@@ -5,7 +5,6 @@ Every entry is written out (no macro makes one), so that its signature can be re
     extern "C" __global__ void __launch_bounds__(256) gelu_forward_f32(const float* __restrict__ x, …, long long n)
 """
 
-import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,6 +70,8 @@ class Source:
     @cached_property
     def digest(self) -> str:
         """Changes when the file or anything that it includes does."""
+        import hashlib  # it imports OpenSSL
+
         return hashlib.sha256(b"\0".join(path.read_bytes() for path in self.files)).hexdigest()
 
     @cached_property

@@ -76,7 +76,7 @@ def test_picture(checked, tmp_path):
 def test_a_part_that_does_not_exist():
     done = invoke("cpu", "--only", "step,steep")
     assert done.exit_code == 2
-    assert "there are ceilings, step, update, start" in " ".join(done.output.split())
+    assert "there are ceilings, step, update, growth" in " ".join(done.output.split())
 
 
 def test_without_a_gpu_everybody_is_absent_with_the_reason():

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import rounds
 from benchmarks.cases import Case
 from benchmarks.process import ContenderError
-from benchmarks.rounds import Plan, compare
+from benchmarks.rounds import Plan, compare, side_by_side
 
 TRAIN = Case("a step", "train", {}, loss_steps=2, tolerance=1e-4)
 KERNEL = Case("a kernel", "kernel", {}, tolerance=1e-3)
@@ -53,6 +53,16 @@ def test_calls_fill_a_turn_but_training_goes_on_in_step():
     log.clear()
     run(TRAIN, [Pretender("quick", 0.01, log), Pretender("slow", 0.1, log)], Plan(rounds=1, turn_s=0.2))
     assert log[2:] == [("quick", 2), ("slow", 2)]
+
+
+def test_sizes_of_one_thing_have_their_turns_in_one_round():
+    log, small, large = [], Case("small", "train", {}, loss_steps=2), Case("large", "train", {}, loss_steps=2)
+    two = [Pretender("ours", 0.01, log, ours=True), Pretender("ours 2", 0.1, log, ours=True)]
+    plan = Plan(rounds=2, turn_s=0.2)
+    found = side_by_side([small, large], two, plan, pause=lambda seconds: None)
+    assert log[2:] == [("ours", 20), ("ours 2", 2), ("ours 2", 2), ("ours", 20)]
+    assert [(done.case.name, list(done.outcomes)) for done in found] == [("small", ["ours"]), ("large", ["ours"])]
+    assert [done.outcomes["ours"].rounds for done in found] == [[0.01] * 2, [0.1] * 2]
 
 
 def test_ratios_are_of_ours_to_peers():

@@ -17,6 +17,7 @@ from .cases.tensor_cores import HOPPER, MMA
 
 SOURCES = {source.name: source for source in all_sources()}
 BUILDS = [(name, architecture) for name, source in SOURCES.items() for architecture in source.architectures]
+MAIN = "sm_90a"  # every source's; the slow tests compile for the others too, which takes minutes where none is cached
 MAY_SPILL: set[str] = set()
 """Kernels off the hot path, as folder/file:kernel."""
 
@@ -30,7 +31,10 @@ def _compiler() -> None:
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize(("name", "architecture"), BUILDS)
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [pytest.param(*build, marks=() if build[1] == MAIN else pytest.mark.slow) for build in BUILDS],
+)
 def test_compiles_without_spilling(name, architecture):
     source = SOURCES[name]
     usage = cubins.usage(source, architecture)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .build import SANITIZERS
+from . import cases
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("emulator")]
 
@@ -29,6 +29,9 @@ OPTIONS = {
     "GDENGINE_KERNELS": "reference",
     "GDENGINE_NUM_THREADS": "1",
 }
+# ThreadSanitizer takes a quarter of an hour for all: an operation at a time, so that pytest's workers share them.
+OPERATIONS = sorted({name.split(".")[0] for name in cases.load()})
+RUNS = [("address", "all"), ("undefined", "all"), *(("thread", operation) for operation in OPERATIONS)]
 PROBE = """
 import numpy as np
 from tests.cuda_on_cpu.emulator import launch
@@ -67,15 +70,17 @@ def why_not(sanitizer: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_cases(sanitizer):
+@pytest.mark.parametrize(("sanitizer", "operation"), RUNS)
+def test_cases(sanitizer, operation):
     if reason := why_not(sanitizer):
         pytest.skip(reason)
+    names = [name for name in sorted(cases.load()) if name.split(".")[0] == operation or operation == "all"]
     # without capture, so that the sanitizer's report comes through
-    options = ("-q", "-x", "-s", "-p", "no:cacheprovider", "-k", "random")
-    arguments = ("-m", "pytest", *options, "tests/cuda_on_cpu/test_kernels.py")
-    done = sanitized(sanitizer, *arguments, seconds=1800)
+    options = ("-q", "-x", "-s", "-p", "no:cacheprovider")
+    tests = [f"tests/cuda_on_cpu/test_kernels.py::test_case[{name}-random]" for name in names]
+    done = sanitized(sanitizer, "-m", "pytest", *options, *tests, seconds=1800)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    assert f"{len(names)} passed" in done.stdout
 
 
 @pytest.mark.parametrize(
