@@ -105,10 +105,7 @@ def is_grad_enabled() -> bool:
 class Version:
     """How often an array was changed in place; shared by all tensors that are views of it."""
 
-    __slots__ = ("n",)
-
-    def __init__(self) -> None:
-        self.n = 0
+    n = 0  # the class's, until the first change: every result has a version, and hardly one is ever changed
 
 
 class Hooks:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..common import blas
-from ..common.arrays import check, check_target, finish, ready
+from ..common.arrays import check, check_target, finish, plain
 from ..common.exp import ONE, ZERO, fexp
 from ..common.jit import jit, parallel_with_sgemm
 from ..common.pieces import PRODUCTS, pieces
@@ -97,7 +97,7 @@ def _number_of_keys(q, k, v, causal):
 
 
 def _pieces(p, size, heads):
-    return max(1, min(pieces(p.size * size, PRODUCTS), heads))
+    return min(pieces(p.size * size, PRODUCTS), heads)
 
 
 def _scale(size, scale):
@@ -105,12 +105,12 @@ def _scale(size, scale):
 
 
 def _readable(array):
-    """``array`` itself where its rows can be read by stride, else a copy."""
-    *_, row, element = array.strides
+    """``array`` itself where its rows can be read by stride, else a copy; never read-only."""
+    row, element = array.strides[2:]
     size = array.shape[3]
-    if array.flags.aligned and (element == 4 or size == 1) and row >= 4 * size:
-        return array
-    return np.array(array, order="C", subok=False)
+    if row < 4 * size or (element != 4 and size != 1) or not array.flags.aligned:
+        return np.array(array, order="C", subok=False)
+    return array if array.flags.writeable and type(array) is np.ndarray else plain(array)
 
 
 def _writable(like, out):
@@ -128,7 +128,7 @@ def _layout(array):
     Passed in place of the array, whose every other memory layout would be compiled anew. (The row stands for the
     address, which takes NumPy 1 µs to tell, and compiled code nothing.)
     """
-    return ready(array[0, 0, 0], array.shape[3:], "a row"), array.strides
+    return array[0, 0, 0], array.strides
 
 
 @parallel_with_sgemm
