@@ -106,7 +106,7 @@ def check_same(function: str, **arrays: Any) -> None:
     for array in arrays.values():
         if type(array) is not np.ndarray and array is not None:
             break
-    else:
+    else:  # all NumPy's, as nearly always
         return
     places = {name: device_of(array) for name, array in arrays.items() if array is not None}
     if len(set(places.values())) > 1:

@@ -173,18 +173,16 @@ def check_affine(
 ) -> None:
     """Raise unless the shape ``x``, the weight and the bias fit; ``names`` is what messages call them."""
     shape = w.shape
-    if len(shape) == 2 and x[-1:] == shape[1:] and (b is None or b.shape == shape[:1]):
-        return
-    if w.ndim != 2:
-        raise ValueError(f"{function} wants a {names[1]} of shape (out, in), got {w.shape}")
-    if len(x) < 1 or x[-1] != w.shape[1]:
+    if len(shape) != 2:
+        raise ValueError(f"{function} wants a {names[1]} of shape (out, in), got {shape}")
+    if x[-1:] != shape[1:]:
         raise ValueError(
-            f"{function} got {names[0]} of shape {x} and a {names[1]} of shape {w.shape}, (out, in): the last axis of "
-            f"{names[0]} must be {w.shape[1]}"
+            f"{function} got {names[0]} of shape {x} and a {names[1]} of shape {shape}, (out, in): the last axis of "
+            f"{names[0]} must be {shape[1]}"
         )
-    if b is not None and b.shape != w.shape[:1]:
+    if b is not None and b.shape != shape[:1]:
         raise ValueError(
-            f"{function} wants a {names[2]} of shape {w.shape[:1]} with a {names[1]} of shape {w.shape}, got {b.shape}"
+            f"{function} wants a {names[2]} of shape {shape[:1]} with a {names[1]} of shape {shape}, got {b.shape}"
         )
 
 
