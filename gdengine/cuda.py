@@ -139,27 +139,27 @@ def _cupy() -> Any:
 
 # ---- capturing: while a graph is made, nothing may wait for the device
 
-_capturing: list[Any] = []
+captures: list[Any] = []  # the graphs being captured, the innermost last: to ask `if captures` costs no call
 
 
 def capturing() -> Any:
     """The graph that is being captured; None outside `gdengine.graph`."""
-    return _capturing[-1] if _capturing else None
+    return captures[-1] if captures else None
 
 
 @contextlib.contextmanager
 def captured_by(graph: Any) -> Iterator[None]:
     """What runs inside is recorded by ``graph``."""
-    _capturing.append(graph)
+    captures.append(graph)
     try:
         yield
     finally:
-        _capturing.pop()
+        captures.pop()
 
 
 def check_not_capturing(what: str) -> None:
     """Raise inside a capture."""
-    if _capturing:
+    if captures:
         raise RuntimeError(
             f"{what} cannot be part of a captured graph, whose replays run without Python. Pass arrays as arguments of "
             "the graph, return tensors, and read values (item, float, print) outside"

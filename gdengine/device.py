@@ -103,6 +103,11 @@ def assign(target: Any, source: Any) -> None:
 
 def check_same(function: str, **arrays: Any) -> None:
     """Raise unless all arrays (None aside) live on one device."""
+    for array in arrays.values():
+        if type(array) is not np.ndarray and array is not None:
+            break
+    else:  # all NumPy's, as nearly always
+        return
     places = {name: device_of(array) for name, array in arrays.items() if array is not None}
     if len(set(places.values())) > 1:
         found = ", ".join(f"{name} on {place}" for name, place in places.items())

@@ -138,10 +138,16 @@ class Flat:
         """The segments whose gradient is to be used, in order."""
         return [segment for segment in self.segments if segment.is_live]
 
-    def consume(self) -> None:
-        """All gradients are stale from now on, those of parameters that were frozen after their backward too."""
+    def consume(self) -> list[Segment]:
+        """`live`; and all gradients are stale from now on, those of what was frozen after its backward too."""
+        live = []
         for segment in self.segments:
-            segment.tensor._leaf.consume()
+            leaf = segment.tensor._leaf
+            if leaf.state == FRESH:
+                if segment.tensor.requires_grad:
+                    live.append(segment)
+                leaf.consume()
+        return live
 
 
 def is_held(tensor: Any) -> bool:
@@ -150,18 +156,18 @@ def is_held(tensor: Any) -> bool:
     return flat is not None and flat.owner() is not None
 
 
-def runs(segments: Sequence[Segment], key: Callable[[Segment], Any]) -> Iterator[tuple[slice, Segment]]:
-    """Neighbours of equal ``key`` joined: each run as a slice of the flat vectors, and its first segment."""
-    first = last = None
-    for segment in segments:
-        if first is not None and last is not None:
-            if segment.start == last.stop and key(segment) == key(first):
-                last = segment
-                continue
-            yield slice(first.start, last.stop), first
-        first = last = segment
-    if first is not None and last is not None:
-        yield slice(first.start, last.stop), first
+def runs(segments: Sequence[Segment], key: Callable[[Segment], Any] | None = None) -> Iterator[tuple[slice, Segment]]:
+    """Neighbours (of equal ``key``) joined: each run as a slice of the flat vectors, and its first segment."""
+    if not segments:
+        return
+    first = segments[0]
+    stop, own = first.stop, key and key(first)
+    for segment in segments[1:]:
+        if segment.start != stop or (key is not None and key(segment) != own):
+            yield slice(first.start, stop), first
+            first, own = segment, key and key(segment)
+        stop = segment.stop
+    yield slice(first.start, stop), first
 
 
 def _placed(vector: Any, device: str) -> Any:

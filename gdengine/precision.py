@@ -69,7 +69,7 @@ def operand(x: Any) -> Tensor:
 
     The gradient goes to x, in x's own dtype. What is not float32 stays what it is.
     """
-    x = as_tensor(x)
+    x = x if isinstance(x, Tensor) else as_tensor(x)
     if mode.dtype is None or x.dtype != np.float32:
         return x
     if not isinstance(x, Parameter):

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
 from inspect import isgeneratorfunction
 from itertools import count
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
 
-from .cuda import capturing
+from .cuda import captures
 from .device import namespace
 
 Anything = TypeVar("Anything", bound=Callable[..., Any])
@@ -104,10 +105,7 @@ def is_grad_enabled() -> bool:
 class Version:
     """How often an array was changed in place; shared by all tensors that are views of it."""
 
-    __slots__ = ("n",)
-
-    def __init__(self) -> None:
-        self.n = 0
+    n = 0  # the class's, until the first change: every result has a version, and hardly one is ever changed
 
 
 class Hooks:
@@ -177,7 +175,8 @@ class Leaf:
 
     def destination(self) -> tuple[Any, bool]:
         """``(array, accumulate)``: where a new contribution goes, and whether to add it. It counts as written."""
-        self._tell_graph()
+        if captures:
+            captures[-1].note_gradient(self, False)
         accumulate = self.state == FRESH
         if self.flat is None and not accumulate:  # whoever kept the last gradient keeps its values
             self.grad = self.empty(self.shape, self.dtype)
@@ -186,19 +185,16 @@ class Leaf:
 
     def clear(self) -> None:
         """Have no gradient."""
-        self._tell_graph(overwrites=True)
+        if captures:
+            captures[-1].note_gradient(self, True)
         self.state = EMPTY
 
     def consume(self) -> None:
         """A fresh gradient has been used, and is stale from now on."""
         if self.state == FRESH:
-            self._tell_graph()
+            if captures:
+                captures[-1].note_gradient(self, False)
             self.state = STALE
-
-    def _tell_graph(self, overwrites: bool = False) -> None:
-        graph = capturing()
-        if graph is not None:
-            graph.note_gradient(self, overwrites)
 
     def assign(self, value: Any) -> None:
         """Make ``value`` the fresh gradient."""
@@ -342,19 +338,19 @@ class Walk:
         """
         assert self._node is not None
         edge = self._node.inputs[i]
-        if not self._wants(edge):
+        if edge is None or (self._targets is not None and not self._wants(edge)):
             return None, False
-        assert edge is not None
-        if self._targets is None and isinstance(edge[0], Leaf) and not edge[0].hooks:
-            if dtype is not None and dtype != edge[0].dtype:
+        source = edge[0]
+        if self._targets is None and isinstance(source, Leaf) and not source.hooks:
+            if dtype is not None and dtype != source.dtype:
                 self._apart.append((edge, self._xp.empty(shape, dtype)))
                 return self._apart[-1][1], False
-            self._written.append(edge[0])
-            return edge[0].destination()
+            self._written.append(source)
+            return source.destination()
         held = self._pending.get(edge)
         if held is not None and edge in self._owned and dtype in (None, held.dtype):
             return held, True
-        array = self._xp.empty(shape, dtype if dtype is not None else _dtype_of(edge[0], self._dtype))
+        array = self._xp.empty(shape, dtype if dtype is not None else _dtype_of(source, self._dtype))
         if held is not None:
             array[...] = held
         self._pending[edge] = array
@@ -370,10 +366,10 @@ class Walk:
         stack = [edge[0] for edge in starts]
         while stack:
             source = stack.pop()
-            if source not in reached and isinstance(source, Node) and source.order >= floor:
+            if isinstance(source, Node) and source not in reached and source.order >= floor:
                 reached.add(source)
-                stack.extend(edge[0] for edge in source.inputs if edge is not None)
-        nodes = sorted(reached, key=lambda node: node.order)
+                stack.extend([edge[0] for edge in source.inputs if edge is not None])
+        nodes = sorted(reached, key=attrgetter("order"))
         self._useful = self._leading_to_targets(nodes)
         if self._useful is not None:
             nodes = [node for node in nodes if node in self._useful]
@@ -401,12 +397,13 @@ class Walk:
     def _visit(self, node: Node) -> None:
         owned = False
         if node.results == 1:
-            owned = (node, 0) in self._owned
-            dy = self._take((node, 0))
+            edge = (node, 0)
+            owned = edge in self._owned
+            dy = self._take(edge)
             if dy is None:
                 return
             if node.hooks:  # whoever looked may have kept it
-                dy, owned = self._hook((node, 0), dy), False
+                dy, owned = self._hook(edge, dy), False
             first = dy
         else:
             dy = tuple([self._take((node, i)) for i in range(node.results)])
@@ -428,9 +425,9 @@ class Walk:
             if i is not None:
                 self._hand_on(node.inputs[i], dy, owned)
             return
-        for edge, gradient in zip(node.inputs, node.backward(dy), strict=True):
-            if gradient is not None and self._wants(edge):
-                self._add(edge, gradient)
+        for to, gradient in zip(node.inputs, node.backward(dy), strict=True):
+            if gradient is not None and self._wants(to):
+                self._add(to, gradient)
 
     def _hook(self, edge: Edge, gradient: Any) -> Any:
         """The finished gradient of a result as its hooks want it; where it is a target, that is what is read later."""

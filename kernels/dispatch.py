@@ -22,6 +22,7 @@ import numpy as np
 from .common import garbage
 
 CHOICES = ("fused", "reference")
+FLOAT = np.dtype(np.float32)
 
 
 @cache
@@ -57,14 +58,20 @@ def _has(package: str, kind: str) -> bool:
     return importlib.util.find_spec(f"{package}.{kind}") is not None
 
 
+@cache
+def _for_float32(package: str) -> ModuleType:
+    """The module that computes on NumPy's float32 arrays."""
+    return module(package, "cpu" if choice() == "fused" and _has(package, "cpu") else "reference")
+
+
 def select(package: str, array: Any) -> ModuleType:
     """The module of ``package`` (an operation's folder) that computes on ``array``."""
+    if type(array) is np.ndarray and array.dtype is FLOAT:  # the most of all calls, decided in 0.1 µs
+        return _for_float32(package)
     if not isinstance(array, np.ndarray):
         if type(array).__module__.split(".")[0] == "cupy":  # which is not imported to find out
             if not _has(package, "cuda"):
                 raise TypeError(f"{package} is for the CPU alone: on a GPU, call the operations that it joins")
             return module(package, "cuda")
         raise TypeError(f"{package} computes on NumPy and CuPy arrays, got {type(array).__name__}")
-    if array.dtype == np.float32 and choice() == "fused" and _has(package, "cpu"):
-        return module(package, "cpu")
-    return module(package, "reference")
+    return _for_float32(package) if array.dtype == FLOAT else module(package, "reference")

@@ -95,13 +95,13 @@ def test_padding_stays_zero_over_training(rule, dtype):
 def test_neighbours_of_equal_key_are_one_run():
     opt = optim.SGD(parameters(), lr=0.1)
     segments = opt.flats[0].segments
-    assert [part for part, _ in runs(segments, key=lambda s: None)] == [slice(0, opt.flats[0].size)]
-    assert list(runs([], key=lambda s: None)) == []
+    assert [part for part, _ in runs(segments)] == [slice(0, opt.flats[0].size)]
+    assert list(runs([])) == []
     split = list(runs(segments, key=lambda s: s.start >= segments[4].start))
     assert [part for part, _ in split] == [slice(0, segments[3].stop), slice(segments[4].start, segments[-1].stop)]
     assert [first for _, first in split] == [segments[0], segments[4]]
     holed = segments[:2] + segments[3:4] + segments[5:]
-    assert [part for part, _ in runs(holed, key=lambda s: None)] == [
+    assert [part for part, _ in runs(holed)] == [
         slice(0, segments[1].stop),
         slice(segments[3].start, segments[3].stop),
         slice(segments[5].start, segments[-1].stop),

@@ -276,8 +276,8 @@ def _beside(x: Tensor, array: Any) -> Tensor:
 
 def floating(x: Any) -> Tensor:
     """As a tensor of a float dtype: float32 where it was integers."""
-    x = as_tensor(x)
-    return x if is_floating(x.dtype) else cast(x, np.float32)
+    x = x if isinstance(x, Tensor) else as_tensor(x)
+    return x if is_floating(x._array.dtype) else cast(x, np.float32)
 
 
 def over(dy: Any, divisor: Any) -> Any:

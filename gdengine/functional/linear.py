@@ -3,12 +3,10 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import kernels
 from ..device import check_same, namespace
 from ..precision import operand, sum_dtype
-from ..tensor import Tensor, record
+from ..tensor import Tensor, plainly_alike, record
 
 
 def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = None, residual: Any = None) -> Tensor:
@@ -30,12 +28,13 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
     x, w = operand(x), operand(weight)
     b = None if bias is None else operand(bias)
     r = None if residual is None else operand(residual)
+    x_shape, w_shape, dtype = x.shape, w.shape, x.dtype
     _check_activation("linear", activation, kernels.linear.ACTIVATIONS)
-    check_affine("linear", x.shape, w, b)
-    _check_residual("linear", r, x.shape, w)
+    check_affine("linear", x_shape, w, b)
+    _check_residual("linear", r, x_shape, w)
     check_alike("linear", x=x, weight=w, bias=b, residual=r)
-    m, out = math.prod(x.shape[:-1]), w.shape[0]
-    rows = x._array.reshape(m, w.shape[1])
+    m, out = math.prod(x_shape[:-1]), w_shape[0]
+    rows = x._array.reshape(m, w_shape[1])
     y, saved = kernels.linear.forward(
         rows,
         w._array,
@@ -43,16 +42,16 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
         activation=activation,
         residual=None if r is None else r._array.reshape(m, out),
     )
-    kept_rows = rows if w.requires_grad else None
-    kept_weight = w._array if x.requires_grad else None
-    x_shape, w_shape, dtype = x.shape, w.shape, x.dtype
+    wants_x, wants_w = x.requires_grad, w.requires_grad
+    kept_rows = rows if wants_w else None
+    kept_weight = w._array if wants_x else None
     as_it_is = None if r is None else 3  # the input whose gradient is dY itself
 
     def backward(dy: Any, into: Any) -> int | None:
         _store_gradients(dy.reshape(m, out), kept_rows, kept_weight, into, x_shape, w_shape, dtype, activation, saved)
         return as_it_is
 
-    keeps = (*((w,) * x.requires_grad), *((x,) * w.requires_grad))
+    keeps = (*((w,) * wants_x), *((x,) * wants_w))
     return record(
         "linear",
         y.reshape(*x_shape[:-1], out),
@@ -144,19 +143,20 @@ def _store_gradients(
     """Write dX, dW and db of the inputs 0, 1 and 2."""
     wide = sum_dtype(dtype)  # as sums in bfloat16's products are, and g
     (dx, add_x), (dw, add_w), (db, add_b) = into(0, x_shape, dtype), into(1, w_shape, wide), into(2, w_shape[:1], wide)
+    if dx is None and dw is None and db is None:
+        return
     rows_of_dx = None if dx is None else dx.reshape(len(dy), w_shape[1])
     results = [{"dx": rows_of_dx, "dw": dw, "db": db}]
     if dx is not None and (dx is dw or dx is db):  # one tensor as several inputs: its gradients one after the other
-        results = [{name: array} for name, array in results[0].items()]
+        results = [{name: array} for name, array in results[0].items() if array is not None]
     for written in results:
-        if any(array is not None for array in written.values()):
-            kernels.linear.backward(
-                *(dy, rows, weight),
-                activation=activation,
-                saved=saved,
-                **written,
-                accumulate=(add_x, add_w, add_b),
-            )
+        kernels.linear.backward(
+            *(dy, rows, weight),
+            activation=activation,
+            saved=saved,
+            **written,
+            accumulate=(add_x, add_w, add_b),
+        )
 
 
 def _check_activation(function: str, activation: str | None, known: tuple[str | None, ...]) -> None:
@@ -172,16 +172,17 @@ def check_affine(
     names: tuple[str, str, str] = ("x", "weight", "bias"),
 ) -> None:
     """Raise unless the shape ``x``, the weight and the bias fit; ``names`` is what messages call them."""
-    if w.ndim != 2:
-        raise ValueError(f"{function} wants a {names[1]} of shape (out, in), got {w.shape}")
-    if len(x) < 1 or x[-1] != w.shape[1]:
+    shape = w.shape
+    if len(shape) != 2:
+        raise ValueError(f"{function} wants a {names[1]} of shape (out, in), got {shape}")
+    if x[-1:] != shape[1:]:
         raise ValueError(
-            f"{function} got {names[0]} of shape {x} and a {names[1]} of shape {w.shape}, (out, in): the last axis of "
-            f"{names[0]} must be {w.shape[1]}"
+            f"{function} got {names[0]} of shape {x} and a {names[1]} of shape {shape}, (out, in): the last axis of "
+            f"{names[0]} must be {shape[1]}"
         )
-    if b is not None and b.shape != w.shape[:1]:
+    if b is not None and b.shape != shape[:1]:
         raise ValueError(
-            f"{function} wants a {names[2]} of shape {w.shape[:1]} with a {names[1]} of shape {w.shape}, got {b.shape}"
+            f"{function} wants a {names[2]} of shape {shape[:1]} with a {names[1]} of shape {shape}, got {b.shape}"
         )
 
 
@@ -192,9 +193,7 @@ def _check_residual(function: str, residual: Tensor | None, x: tuple[int, ...], 
 
 def check_alike(function: str, **tensors: Tensor | None) -> None:
     """Raise unless all tensors (None aside) live on one device and have one dtype."""
-    arrays = [t._array for t in tensors.values() if t is not None]
-    dtype = arrays[0].dtype
-    if all(type(array) is np.ndarray and array.dtype == dtype for array in arrays):
+    if plainly_alike(*tensors.values()):
         return
     given = {name: t for name, t in tensors.items() if t is not None}
     check_same(function, **{name: t._array for name, t in given.items()})

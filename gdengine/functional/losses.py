@@ -57,11 +57,11 @@ def cross_entropy(
     if is_floating(t.dtype) and t.shape == z.shape:
         return _soft_cross_entropy(z, targets, w, reduction, label_smoothing)
     _check(z, t, ignore_index, reduction)
-    t = beside(t, z._array)
+    given, t = t, beside(t, z._array)
     check_same("cross_entropy", logits=z._array, targets=t)
     if w is not None or label_smoothing:
         return _weighted_cross_entropy(z, t, w, ignore_index, reduction, label_smoothing, tensors_of(targets))
-    counts = _weight(as_tensor(targets)._array, ignore_index, reduction)
+    counts = _weight(given, ignore_index, reduction)
     rows, flat = z._array.reshape(-1, z.shape[-1]), t.reshape(-1)
     losses, lse = kernels.cross_entropy.forward(rows, flat, ignore_index=ignore_index)
     shape = z.shape

@@ -7,7 +7,7 @@ import numpy as np
 from .. import kernels
 from ..device import check_same
 from ..precision import operand, sum_dtype
-from ..tensor import Tensor, record
+from ..tensor import Tensor, plainly_alike, record
 from .elementwise import floating
 
 
@@ -23,18 +23,12 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) 
         TypeError: the dtypes differ.
     """
     x = operand(floating(x))
-    if not x.shape or not x.shape[-1]:
-        raise ValueError(f"layer_norm wants a last axis with elements to normalise over, got x of shape {x.shape}")
+    shape, dtype = x.shape, x.dtype
+    if not shape or not shape[-1]:
+        raise ValueError(f"layer_norm wants a last axis with elements to normalise over, got x of shape {shape}")
     w = None if weight is None else operand(weight)
     b = None if bias is None else operand(bias)
-    for name, part in (("weight", w), ("bias", b)):
-        if part is not None and part.shape != x.shape[-1:]:
-            raise ValueError(f"layer_norm of x {x.shape} wants a {name} of shape {x.shape[-1:]}, got {part.shape}")
-        if part is not None and part.dtype != x.dtype:
-            raise TypeError(f"layer_norm wants one dtype, got x {x.dtype} and {name} {part.dtype}")
-    arrays = {name: part._array for name, part in (("x", x), ("weight", w), ("bias", b)) if part is not None}
-    check_same("layer_norm", **arrays)
-    shape, dtype = x.shape, x.dtype
+    _check("layer_norm", x, w, b)
     of_sums = (shape[-1:], sum_dtype(dtype))
     rows = x._array.reshape(-1, shape[-1])
     scale = None if w is None else w._array
@@ -74,11 +68,7 @@ def rms_norm(x: Any, weight: Any = None, eps: float | None = None) -> Tensor:
     if not x.shape or not x.shape[-1]:
         raise ValueError(f"rms_norm wants a last axis with elements to normalise over, got x of shape {x.shape}")
     w = None if weight is None else operand(weight)
-    if w is not None and w.shape != x.shape[-1:]:
-        raise ValueError(f"rms_norm of x {x.shape} wants a weight of shape {x.shape[-1:]}, got {w.shape}")
-    if w is not None and w.dtype != x.dtype:
-        raise TypeError(f"rms_norm wants one dtype, got x {x.dtype} and weight {w.dtype}")
-    check_same("rms_norm", x=x._array, weight=None if w is None else w._array)
+    _check("rms_norm", x, w)
     shape, dtype, wide = x.shape, x.dtype, sum_dtype(x.dtype)
     rows, scale = x._array.reshape(-1, shape[-1]), None if w is None else w._array
     y, rstd = kernels.rms_norm.forward(rows, scale, eps=float(np.finfo(wide).eps) if eps is None else eps)
@@ -90,3 +80,18 @@ def rms_norm(x: Any, weight: Any = None, eps: float | None = None) -> Tensor:
 
     keeps = (x,) if w is None else (x, w)
     return record("rms_norm", y.reshape(shape), (x, w), backward, keeps=keeps, direct=True)
+
+
+def _check(function: str, x: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> None:
+    """Raise unless weight and bias, where given, have the size of x's last axis, its dtype and its device."""
+    size = x.shape[-1:]
+    fit = (weight is None or weight.shape == size) and (bias is None or bias.shape == size)
+    if fit and plainly_alike(x, weight, bias):
+        return
+    given = {name: part for name, part in (("weight", weight), ("bias", bias)) if part is not None}
+    for name, part in given.items():
+        if part.shape != size:
+            raise ValueError(f"{function} of x {x.shape} wants a {name} of shape {size}, got {part.shape}")
+        if part.dtype != x.dtype:
+            raise TypeError(f"{function} wants one dtype, got x {x.dtype} and {name} {part.dtype}")
+    check_same(function, x=x._array, **{name: part._array for name, part in given.items()})

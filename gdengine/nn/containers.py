@@ -62,8 +62,10 @@ class _Numbered(Module):
         for number, module in enumerate(modules):
             if not isinstance(module, Module):
                 raise TypeError(f"{str(number)!r} must be a Module, got a {type(module).__name__}")
-        self._modules.clear()
-        self._modules.update({str(number): module for number, module in enumerate(modules)})
+        for name in list(self._modules):
+            self._forget(name)
+        for number, module in enumerate(modules):
+            self.add_module(str(number), module)
 
     def _of(self, modules: list[Module]) -> "_Numbered":
         raise NotImplementedError
@@ -130,7 +132,7 @@ class ModuleDict(Module):
         self.add_module(name, module)
 
     def __delitem__(self, name: str) -> None:
-        del self._modules[name]
+        self.pop(name)
 
     def keys(self) -> Iterable[str]:
         return self._modules.keys()
@@ -149,7 +151,7 @@ class ModuleDict(Module):
     def pop(self, name: str) -> Any:
         """Take one out, and return it."""
         module = self._modules[name]
-        del self._modules[name]
+        self._forget(name)
         return module
 
 

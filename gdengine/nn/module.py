@@ -99,12 +99,13 @@ class Module:
                         f"{name!r} of {type(self).__name__} is a registered {kind}: it takes another one or None, not "
                         f"a {type(value).__name__}. To change values in place, use copy_() under gd.no_grad()"
                     )
-                family[name] = value  # type: ignore[assignment]
+                self._put(family, name, value)
                 return
         _warn_of_hidden_members(self, name, value)
         object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
+        """What is in a family alone, put there past `_put`; or an error."""
         for family in ("_parameters", "_buffers", "_modules"):
             members = self.__dict__.get(family, {})
             if name in members:
@@ -118,12 +119,18 @@ class Module:
             object.__delattr__(self, name)
 
     def _put(self, family: dict[str, Any], name: str, value: Any) -> None:
-        """Make ``value`` the member ``name`` of ``family``, in the place of an earlier one of that name and family."""
+        """Make ``value`` the member ``name`` of ``family``, in the place of an earlier one of that name and family.
+
+        It is an attribute too, unless that would hide one of the class (a `ModuleDict`'s "keys"): Python then finds it
+        at once, where a call of `__getattr__` takes 0.6 µs, and a small GPT's step had over a hundred of them.
+        """
         if not name or "." in name:
             raise ValueError(f"a member's name must not be empty or have a dot, which separates modules; got {name!r}")
         if name not in family:
             self._forget(name)
         family[name] = value
+        if not hasattr(type(self), name):
+            self.__dict__[name] = value
 
     def _forget(self, name: str) -> bool:
         found = False

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,7 @@ class GpuStep:
         graph = capturing()
         if graph is None:
             self.settle()
-        live = self.flat.live()
-        self.flat.consume()
+        live = self.flat.consume()
         if not live:
             warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=4)
             return False
@@ -138,7 +138,7 @@ class GpuStep:
     def _planned(self, live: Sequence[Segment], key: tuple) -> Plan:
         firsts: list[Segment] = []
         cut: list[tuple[int, int, int]] = []
-        for part, first in runs(live, key=lambda segment: (segment.group, segment.steps)):
+        for part, first in runs(live, key=attrgetter("group", "steps")):
             cut.append((part.start, part.stop, len(firsts)))
             firsts.append(first)
         size, groups = self.flat.size, self.optimizer.param_groups

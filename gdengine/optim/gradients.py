@@ -64,12 +64,12 @@ def prepare(flats: Sequence[Flat], grad_scale: float, sigma: float, clip_value: 
         raise ValueError(f"grad_scale must be a finite number, got {grad_scale!r}")
     for flat in flats:
         live = flat.live()
-        for part, _ in runs(live, key=lambda segment: None):
+        for part, _ in runs(live):
             if grad_scale != 1:
                 flat.grad[part] *= flat.dtype.type(grad_scale)
         if sigma:
             _add_noise(flat, live, sigma)
-        for part, _ in runs(live, key=lambda segment: None):
+        for part, _ in runs(live):
             if clip_value is not None:
                 flat.grad[part] = clipped(flat.grad[part], clip_value)
 

@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -190,9 +191,7 @@ class Optimizer:
         if self._is_on_gpu():
             return self._gpu().step()
         lrs = [self.lr_of(group) for group in self.param_groups]
-        live = [flat.live() for flat in self.flats]
-        for flat in self.flats:
-            flat.consume()
+        live = [flat.consume() for flat in self.flats]
         if not any(live):
             warnings.warn("step() found no gradient, so nothing moved: call loss.backward() before it", stacklevel=3)
             return False
@@ -228,9 +227,7 @@ class Optimizer:
     def skip(self) -> None:
         """Use the gradients up without moving anything, and count that as a skipped step."""
         self._settle()
-        live = [flat.live() for flat in self.flats]
-        for flat in self.flats:
-            flat.consume()
+        live = [flat.consume() for flat in self.flats]
         self._bad_parameter = self._first_not_finite(live)
         self._grad_norm = math.nan if self._bad_parameter or self._is_on_gpu() else self._norm(live)
         self._skipped += 1
@@ -401,11 +398,7 @@ class Optimizer:
 
     def _norm(self, live: Sequence[Sequence[Segment]]) -> float:
         return norm_of(
-            [
-                flat.grad[part]
-                for flat, segments in zip(self.flats, live, strict=True)
-                for part, _ in runs(segments, key=lambda segment: None)
-            ]
+            [flat.grad[part] for flat, segments in zip(self.flats, live, strict=True) for part, _ in runs(segments)]
         )
 
     def _first_not_finite(self, live: Sequence[Sequence[Segment]]) -> str | None:
@@ -417,7 +410,7 @@ class Optimizer:
 
     def _move(self, live: Sequence[Sequence[Segment]], lrs: Sequence[float], grad_scale: float) -> None:
         for flat, segments in zip(self.flats, live, strict=True):
-            for part, first in runs(segments, key=lambda segment: (segment.group, segment.steps)):
+            for part, first in runs(segments, key=attrgetter("group", "steps")):
                 group = self.param_groups[first.group]
                 self.update(flat, part, group, lrs[first.group], first.steps + 1, grad_scale)
             for segment in segments:

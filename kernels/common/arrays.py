@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 FLOAT = np.dtype(np.float32)
+INTEGER = np.dtype(np.int64)
 NONE1 = np.empty(0, FLOAT)  # stand for an array that was not given
 NONE2 = np.empty((0, 0), FLOAT)
 
@@ -19,13 +20,18 @@ def ready(array: Any, shape: tuple[int, ...], name: str) -> Any:
         ValueError: it has another shape than ``shape``.
         TypeError: it is not float32.
     """
+    if type(array) is np.ndarray and array.dtype is FLOAT and array.shape == shape and array.flags.carray:
+        return array  # nearly always: some 200 arrays in a small GPT's step
     check(array, shape, name)
-    if array.flags.carray and type(array) is np.ndarray:
-        return array
     array = np.ascontiguousarray(array).view(np.ndarray)
     if not array.flags.aligned:
         return array.copy()
-    return array if array.flags.writeable else np.asarray(_Writable(array))
+    return array if array.flags.writeable else plain(array)
+
+
+def plain(array: Any) -> Any:
+    """The same memory as a NumPy array that is not read-only: kernels only read it, and a copy costs memory."""
+    return np.asarray(_Writable(array))
 
 
 def target(out: Any, shape: tuple[int, ...], name: str) -> Any:
@@ -37,9 +43,9 @@ def target(out: Any, shape: tuple[int, ...], name: str) -> Any:
     """
     if out is None:
         return np.empty(shape, FLOAT)
-    check_target(out, shape, name)
-    if out.flags.carray and type(out) is np.ndarray:
+    if type(out) is np.ndarray and out.dtype is FLOAT and out.shape == shape and out.flags.carray:
         return out
+    check_target(out, shape, name)
     return np.array(out, order="C", subok=False)
 
 
@@ -68,11 +74,14 @@ def check(array: Any, shape: tuple[int, ...], name: str) -> None:
 
 def integers(array: Any) -> Any:
     """Indices of any integer dtype and shape as a flat int64 vector."""
-    return np.require(np.asarray(array).reshape(-1), np.int64, ["C", "A", "W"])
+    flat = np.asarray(array).reshape(-1)
+    if flat.dtype is INTEGER and flat.flags.carray:
+        return flat
+    return np.require(flat, INTEGER, ["C", "A", "W"])
 
 
 class _Writable:
-    """A read-only array under a description that does not say so: kernels only read it, and a copy costs memory."""
+    """An array under a description that does not say whether it is read-only."""
 
     def __init__(self, array: Any) -> None:
         interface = dict(array.__array_interface__)

@@ -10,7 +10,8 @@ PRODUCTS = 262_144
 
 def pieces(work: int, least: int = ELEMENTS) -> int:
     """How many pieces to cut ``work`` into: one for each thread, as long as a piece holds ``least``."""
-    return max(1, min(get_num_threads(), work // least))
+    most = work // least
+    return 1 if most < 2 else min(get_num_threads(), most)
 
 
 @jit

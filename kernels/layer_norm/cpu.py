@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from ..common.arrays import NONE2, check_target, finish, ready, target
-from ..common.jit import jit, parallel
+from ..common.arrays import NONE1, NONE2, finish, ready, target
+from ..common.jit import after, jit, parallel
 from ..common.pieces import pieces, split
-from ..common.rows import SUMMED, add, fill
-from ..common.store import store
+from ..common.rows import SUMMED, add, copy, fill
 
 ONE, ZERO = np.float32(1), np.float32(0)
 
@@ -26,19 +25,15 @@ def backward(dy, x, w, mean, rstd, *, dx=None, dw=None, db=None, accumulate=(Fal
     dy, x = ready(dy, (m, n), "dy"), ready(x, (m, n), "x")
     w = np.ones(n, np.float32) if w is None else ready(w, (n,), "w")
     mean, rstd = ready(mean, (m,), "mean"), ready(rstd, (m,), "rstd")
-    into = NONE2 if dx is None else target(dx, (m, n), "dx")
-    for name, out in (("dw", dw), ("db", db)):
-        if out is not None:
-            check_target(out, (n,), name)
-    nt = pieces(x.size)
+    to_x = NONE2 if dx is None else target(dx, (m, n), "dx")
+    to_w = NONE1 if dw is None else target(dw, (n,), "dw")
+    to_b = NONE1 if db is None else target(db, (n,), "db")
+    nt, (add_x, add_w, add_b) = pieces(x.size), accumulate
     sums = np.zeros((nt, 2, n if dw is not None or db is not None else 0), np.float32)
-    _backward(nt, dy, x, w, mean, rstd, into, bool(accumulate[0]), sums)
-    if dx is not None:
-        finish(into, dx)
-    if dw is not None:
-        store(sums[:, 0].sum(axis=0), dw, accumulate[1])
-    if db is not None:
-        store(sums[:, 1].sum(axis=0), db, accumulate[2])
+    _backward(nt, True, dy, x, w, mean, rstd, to_x, to_w, to_b, bool(add_x), bool(add_w), bool(add_b), sums)
+    finish(to_x, dx)
+    finish(to_w, dw)
+    finish(to_b, db)
 
 
 @parallel
@@ -70,11 +65,31 @@ def affine_row(x, w, b, mean, rstd, y):
         y[j] = (x[j] - mean) * rstd * w[j] + b[j]
 
 
-@parallel
-def _backward(t, nt, dy, x, w, mean, rstd, dx, accumulate, sums):
+def _rows(t, nt, dy, x, w, mean, rstd, dx, dw, db, add_x, add_w, add_b, sums):
+    """dX, and what the piece's rows add to dw and db: ``sums[t]``."""
     lo, hi = split(dy.shape[0], t, nt)
     into = dx[lo:hi] if dx.size > 0 else dx
-    backward_rows(dy[lo:hi], x[lo:hi], w, mean[lo:hi], rstd[lo:hi], into, accumulate, sums[t, 0], sums[t, 1])
+    backward_rows(dy[lo:hi], x[lo:hi], w, mean[lo:hi], rstd[lo:hi], into, add_x, sums[t, 0], sums[t, 1])
+
+
+@after(_rows)
+def _backward(t, nt, dy, x, w, mean, rstd, dx, dw, db, add_x, add_w, add_b, sums):
+    lo, hi = split(sums.shape[2], t, nt)
+    _total(sums[:, 0, lo:hi], dw[lo:hi], add_w)
+    _total(sums[:, 1, lo:hi], db[lo:hi], add_b)
+
+
+@jit
+def _total(sums, out, accumulate):
+    """The sum of the rows in their order, into ``out`` or on top of it; ``out`` is empty where it is not wanted."""
+    total = sums[0]
+    for part in range(1, sums.shape[0]):
+        add(total, sums[part])
+    if out.size > 0:
+        if accumulate:
+            add(out, total)
+        else:
+            copy(out, total)
 
 
 @jit

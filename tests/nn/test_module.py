@@ -151,6 +151,35 @@ def test_members_can_be_deleted():
     assert [name for name, _ in block.named_parameters()] == ["norm.weight", "norm.bias"]
 
 
+def test_members_are_attributes_of_which_python_knows_by_itself(monkeypatch):
+    net = Net()
+    twin, read = copy.deepcopy(net), []
+    monkeypatch.setattr(nn.Module, "__getattr__", lambda self, name: read.append(name))
+    for module in (*net.modules(), *twin.modules()):
+        for name, member in (*module._parameters.items(), *module._buffers.items(), *module._modules.items()):
+            assert getattr(module, name) is member
+    assert read == []
+
+
+def test_a_member_never_hides_what_the_class_has():
+    held = nn.ModuleDict({"keys": nn.Linear(2, 2), "pop": nn.ReLU(), "plain": nn.ReLU()})
+    assert list(held.keys()) == ["keys", "pop", "plain"]
+    assert held.pop("pop") is not None
+    assert isinstance(held["keys"], nn.Linear)
+    plain = held.plain
+    assert held.pop("plain") is plain
+    with pytest.raises(AttributeError, match="plain"):
+        _ = held.plain
+    with pytest.raises(KeyError):
+        del held["plain"]
+
+
+def test_what_others_put_in_a_family_is_found():
+    net = Net()
+    net._modules["late"] = nn.ReLU()
+    assert net.late is net._modules["late"]
+
+
 @pytest.mark.parametrize("value", [np.zeros((2, 3)), 3.0, "weight", gd.zeros(2, 3), nn.ReLU])
 def test_a_parameter_takes_only_another(value):
     layer = nn.Linear(3, 2)
