@@ -115,7 +115,7 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
     Without any option: Python's own documentation, in about two minutes. Every option is a setting, which a TOML file
     can give as well; the run's settings.toml holds all of them, and its README.txt says what the other files are.
 
-    Ctrl-C and SIGTERM finish the step and write a checkpoint; the exit code is 130 or 143 then. It is 3 where training
+    Ctrl-C and SIGTERM finish the batch and write a checkpoint; the exit code is 130 or 143 then. It is 3 where training
     gave up, for too many steps in a row could not be taken; 2 for a wrong setting, 1 for what else went wrong.
     """
     from .training import Diverged, Interrupted
@@ -133,7 +133,7 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
     try:
         closing = job.trainer.fit(job.settings.steps)
     except Interrupted as stopped:
-        click.echo(f"Stopped after step {job.trainer.step}, with a checkpoint. To go on:")
+        click.echo(f"Stopped after {job.trainer.place}, with a checkpoint. To go on:")
         click.echo(f"  gdengine train --resume {_typed(job.folder)}")
         raise SystemExit(128 + stopped.signal) from None
     except Diverged as error:

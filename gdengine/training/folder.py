@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .background import Background
-from .checkpoint import CheckpointError, Snapshot
+from .checkpoint import CheckpointError, Snapshot, path_for
 from .metrics import JsonLines, cut_lines, lines_until, read_lines
 from .store import Store
 
@@ -104,6 +104,8 @@ class RunFolder:
             TypeError: the tree holds something that cannot be saved.
         """
         self._background.wait()
+        if self.store.best() == path_for(self.checkpoints, step):  # it is written again, and no worse
+            note = {**(note or {}), "best": True}
         snapshot = Snapshot(tree, note, self._buffer)
         self._buffer = snapshot.buffer
 

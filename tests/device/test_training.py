@@ -1,5 +1,8 @@
 """The trainer, checkpoints and the command on a GPU."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -10,7 +13,7 @@ from gdengine.cli import main
 from gdengine.data import Windows, batched
 from gdengine.functional import cross_entropy
 from gdengine.models import GPT, GPTConfig
-from gdengine.training import Trainer, read_lines
+from gdengine.training import Interrupted, Trainer, read_lines
 from gdengine.training.checkpoint import load
 from gdengine.training.store import Store
 
@@ -79,6 +82,31 @@ def test_stopped_and_resumed_it_has_the_same_bits(gpu, graph, tmp_path):
     again = trainer("cuda", tmp_path / "part", graph=graph, dtype="bf16")
     assert again.resume() == 5
     again.fit(8)
+    assert weights(whole) == weights(again)
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "part")]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_stopped_between_batches_and_resumed_it_has_the_same_bits(gpu, graph, tmp_path):
+    """A recorded step begins anew; any other goes on in its middle."""
+    whole = trainer("cuda", tmp_path / "whole", accumulate=3)
+    whole.fit(3)
+    part = trainer("cuda", tmp_path / "part", accumulate=3)
+    loss_fn, calls = part.loss_fn, []
+
+    def loss(*given):
+        calls.append(1)
+        if len(calls) == 5 + 2:  # two validation batches come first
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss_fn(*given)
+
+    part.loss_fn = loss
+    with pytest.raises(Interrupted, match="step 1 and 2 of the 3"):
+        part.fit(3)
+    again = trainer("cuda", tmp_path / "part", accumulate=3, graph=graph)
+    assert again.resume() == 1
+    again.fit(3)
     assert weights(whole) == weights(again)
     metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "part")]
     assert metrics[0] == metrics[1]

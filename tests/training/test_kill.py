@@ -235,6 +235,28 @@ def test_a_signal_stops_with_a_checkpoint(place, number, code):
     assert load(Store(folder / "run" / "checkpoints").newest())["step"] == step
 
 
+def test_a_signal_does_not_wait_for_the_end_of_a_long_step(place):
+    """With accumulation it stops between two batches, and what they have come to is in the checkpoint."""
+    long = ("--accumulate", 400, "--eval-every", 0)
+    folders = [place / name for name in ("long", "long-stopped")]
+    for folder in folders:
+        folder.mkdir()
+    finish(command(folders[0], "train", *TRAIN, *long, "--steps", 2))
+    process = command(folders[1], "train", *TRAIN, *long, "--steps", 2)
+    wait_for_lines(folders[1] / "run" / "timings.jsonl", 1, process)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output = finish(process, code=143)
+    done = re.search(r"Stopped after step 1 and (\d+) of the 400 batches of step 2, with a checkpoint", output)[1]
+    assert "SIGTERM: stopping when this batch is done, with a checkpoint" in output
+    listed = finish(command(folders[1], "checkpoint", "ls", "run"))
+    assert "step        1" in listed
+    assert f"and {done} batches of the next" in listed
+    assert "whole" in finish(command(folders[1], "checkpoint", "verify", "run"))
+    finish(command(folders[1], "train", "--resume", "run"))
+    assert_same_run(*folders, steps=2)
+
+
 SLOW = """
 import runpy, sys, threading, time
 from gdengine.training import whole
