@@ -260,6 +260,7 @@ def _place(s: Settings) -> str:
 def _conclude(job: "Job", val_loss: float, seconds: float) -> None:
     """What came of it: the loss beside the baselines, a sample, where things are, and what to type next."""
     from .training.job import write_summary
+    from .training.whole import write_text
 
     s, folder, unit, baselines = job.settings, job.folder, job.text.tokenizer.unit, job.text.baselines
     if "stopped" in job.trainer.history[-1]:
@@ -273,7 +274,7 @@ def _conclude(job: "Job", val_loss: float, seconds: float) -> None:
         click.echo(f"{job.optimizer.skipped} steps were skipped: {_typed(folder / 'incidents.jsonl')} tells why.")
     if s.sample_tokens:
         text = job.sample()
-        (folder / "sample.txt").write_text(text + "\n", encoding="utf-8")
+        write_text(folder / "sample.txt", text + "\n")
         click.echo(f"\n{'─' * 30} it writes {'─' * 30}\n{text}\n{'─' * 71}")
     write_summary(job, val_loss)
     click.echo(f"\nIn {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))

@@ -12,6 +12,7 @@ from .background import Background
 from .checkpoint import CheckpointError, Snapshot, path_for
 from .metrics import JsonLines, cut_lines, lines_until, read_lines
 from .store import Store
+from .whole import write_text
 
 README = """\
 The folder of a training run, written by gdengine.
@@ -76,7 +77,7 @@ class RunFolder:
     def create(self) -> None:
         """Make the folder, unless it is there, and see that it can be written to."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        (self.path / "README.txt").write_text(README, encoding="utf-8")
+        write_text(self.path / "README.txt", README)
 
     def begin_session(self, step: int) -> None:
         """Write down when and where training begins."""

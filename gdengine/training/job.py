@@ -28,6 +28,7 @@ from .plots import can_draw
 from .settings import Settings, SettingsError
 from .text import Text, read
 from .trainer import Callback, Trainer
+from .whole import write_text
 
 # What may differ when a run goes on. Where the corpus lies may change too: what is in it is compared.
 FREE = (
@@ -228,7 +229,7 @@ def write_summary(job: Job, val_loss: float) -> Path:
         "corpus": job.text.identity,
     }
     path = job.folder / "summary.json"
-    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(summary, indent=2) + "\n")
     return path
 
 
@@ -297,7 +298,7 @@ def _new_folder(settings: Settings) -> Path:
 
 
 def _write_settings(settings: Settings) -> None:
-    (Path(settings.run) / "settings.toml").write_text(settings.to_toml(), encoding="utf-8")
+    write_text(Path(settings.run) / "settings.toml", settings.to_toml())
 
 
 def _described(state: Mapping[str, Any], run: str | os.PathLike[str]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import pkgutil
 import platform
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -29,6 +31,7 @@ _PACKAGES = (
     "tokenizers",
     "sklearn",
 )
+_CACHES = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA")  # variables that say where compiled kernels are kept
 
 
 def environment() -> Iterator[tuple[str, str]]:
@@ -84,6 +87,13 @@ def _fused() -> list[str]:
 
 
 def _cache() -> str:
-    from ..kernels.common.cache import folder
+    """Where compiled kernels are kept, without a path of this machine: results of benchmarks are published with it."""
+    from ..kernels.common.cache import KERNELS, folder
 
-    return str(folder() or "none can be written: every run compiles anew")
+    path = folder()
+    if path is None:
+        return "none can be written: every run compiles anew"
+    roots = {f"${name}": os.environ[name] for name in _CACHES if os.environ.get(name)}
+    roots |= {"": KERNELS.parent, "~": os.path.expanduser("~"), "$TMPDIR": tempfile.gettempdir()}
+    within = [(name, path.relative_to(root)) for name, root in roots.items() if path.is_relative_to(root)]
+    return "/".join(filter(None, (within[0][0], within[0][1].as_posix()))) if within else path.name

@@ -79,8 +79,7 @@ class Trainer:
         spikes: tells of jumps of the loss, and makes no update from them if it is to: see `Spikes`.
         dtype: ``"bf16"`` runs the model in bfloat16, training and validation: see `gdengine.autocast`.
         graph: record the step on the GPU, and replay it: see `gdengine.graph`. The model does the same in every step
-            then, and all batches are of one shape. The same bits as without; on the CPU, no difference. (But for one: a
-            recorded step is made where only the loss is not finite and the gradient is.)
+            then, and all batches are of one shape. The same bits as without; on the CPU, no difference.
         callbacks: each called as ``callback(trainer, record)`` after every step, before its line is written: what it
             adds to the record is written too, and ``trainer.stop()`` makes this step the last. One with ``on_start``,
             ``on_evaluation`` or ``on_end`` is told of those too: see `gdengine.training.callbacks`.
@@ -422,12 +421,12 @@ class Trainer:
     def _step(self, loss: float, z: float | None) -> str:
         """The optimizer's step, unless there is a reason against it, which is returned."""
         is_spike = z is not None and self.spikes is not None and self.spikes.skip
+        if is_spike:
+            self.optimizer.skip()
+            return self.optimizer.bad_parameter or "spike"
         if self._graph is None:
-            if is_spike or not math.isfinite(loss):
-                self.optimizer.skip()
-                return self.optimizer.bad_parameter or ("spike" if is_spike else "loss")
-            self.optimizer.step()
-        return self.optimizer.bad_parameter or ""
+            self.optimizer.step(loss=loss)
+        return self.optimizer.bad_parameter or ("" if math.isfinite(loss) else "loss")
 
     def _place(self) -> dict[str, Any]:
         """Where a step begins: what has to be put back for it to be computed again."""
@@ -475,7 +474,7 @@ class Trainer:
     def _compute(self, *parts: Any) -> list[Any]:
         """The step of the batches x, y, x, y, …: what a graph records. The losses."""
         losses = [self._gradient(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-        self.optimizer.step()
+        self.optimizer.step(loss=losses)
         return losses
 
     def _gradient(self, x: Any, y: Any) -> Any:

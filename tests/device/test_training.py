@@ -112,6 +112,29 @@ def test_stopped_between_batches_and_resumed_it_has_the_same_bits(gpu, graph, tm
     assert metrics[0] == metrics[1]
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_step_whose_loss_alone_is_not_finite_changes_no_bit(gpu, graph, accumulate):
+    """The gradient is finite: a constant was added to the loss."""
+    one = trainer("cuda", graph=graph, accumulate=accumulate)
+    one.validation = None
+    added, loss_fn, seen = gd.Tensor(np.zeros((), np.float32)).to("cuda"), one.loss_fn, []
+    one.loss_fn = lambda *given: loss_fn(*given) + added
+
+    def spoil(which, record):
+        flat = which.optimizer.flats[0]
+        seen.append([flat.theta.get().tobytes(), *(vector.get().tobytes() for vector in flat.state.values())])
+        with gd.no_grad():
+            added[...] = float("nan") if record["step"] == 3 else float("-inf") if record["step"] == 4 else 0.0
+
+    one.callbacks.append(spoil)
+    one.fit(6)
+    assert [record.get("skipped") for record in one.history if "loss" in record] == [*[None] * 3, "loss", "loss", None]
+    assert seen[2] == seen[3] == seen[4] != seen[5]
+    assert (one.optimizer.t, one.optimizer.skipped) == (4, 2)
+    assert all(np.isfinite(record["grad_norm"]) for record in one.history if "loss" in record)
+
+
 def stop_after(step):
     def callback(one, record):
         if one.step == step:

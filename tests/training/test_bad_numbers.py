@@ -252,7 +252,7 @@ def test_an_array_that_cannot_be_had_in_a_step_leaves_all_or_nothing(monkeypatch
     with failing_memory() as memory:
         before, after, failed, count = step(memory, 0)
         assert not failed
-        assert count > 30
+        assert count > 15
         for n in range(1, count + 1):
             _, now, failed, _ = step(memory, n)
             assert failed
