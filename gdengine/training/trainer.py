@@ -4,8 +4,10 @@ import copy
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from ..precision import autocast
 from ..tape import no_grad
 from .begun import Begun
 from .callbacks import tell
+from .changes import settings_of, told
 from .checkpoint import Snapshot, path_for
 from .folder import RunFolder
 from .incidents import Diverged, Spikes, first_not_finite
@@ -239,6 +242,7 @@ class Trainer:
             "random": random.state_dict(),
             "row": self._row,
             "config": self.config(),
+            "settings": settings_of(self.model, self.optimizer),
             "extra": self.extra,
         }
         return state if self._begun is None else self._begun.within(state, self.optimizer)
@@ -251,6 +255,7 @@ class Trainer:
         return {
             "optimizer": type(self.optimizer).__name__,
             "clip_norm": self.optimizer.clip_norm,
+            "clip_value": self.optimizer.clip_value,
             "accumulate": self.accumulate,
             "dtype": self.dtype,
             **{f"batches.{name}": value for name, value in loader.items()},
@@ -300,8 +305,12 @@ class Trainer:
 
         The folder is only read here: what was written there after that step stays until `fit` goes on.
 
+        The settings of the optimizer's groups are the checkpoint's from then on, but for a learning rate that is a
+        function here: see `Optimizer.load_state_dict`. What this script has otherwise is told.
+
         Args:
-            say: called with a line for each damaged checkpoint that is passed over; `warnings.warn` unless given.
+            say: called with a line for each damaged checkpoint that is passed over, and for each setting that was
+                another when the checkpoint was written; `warnings.warn` unless given.
 
         Raises:
             FileNotFoundError: there is none.
@@ -310,7 +319,10 @@ class Trainer:
         """
         if self.folder is None:
             raise ValueError("there is no folder to resume from: give Trainer run=")
-        self.load_state_dict(self.folder.load(say))
+        here, state = settings_of(self.model, self.optimizer), self.folder.load(say)
+        self.load_state_dict(state)
+        for line in told(state.get("settings", {}), here, settings_of(self.model, self.optimizer)):
+            (say or partial(warnings.warn, stacklevel=2))(line)
         self._last = (self.folder.metrics_until(self.step) or [{}])[-1]
         self._owns_folder = True
         return self.step
