@@ -18,7 +18,7 @@ from .commands.checkpoint import checkpoint
 from .commands.data import data
 from .commands.errors import preparing
 from .commands.report import compare, report
-from .training.settings import Settings, SettingsError, read_toml
+from .training.settings import OTHER_NAMES, Settings, SettingsError, read_toml
 
 if TYPE_CHECKING:
     from .training.job import Job
@@ -54,6 +54,16 @@ class _SettingOption(click.Option):
 
 class _TrainCommand(click.Command):
     """Shows its options under the sections of their settings."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            known = OTHER_NAMES.get(error.option_name.lstrip("-").replace("-", "_"))
+            if known is None:
+                raise
+            told = f"there is no option {error.option_name}; did you mean --{known.replace('_', '-')}?"
+            raise click.UsageError(told, ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -137,7 +147,8 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
         click.echo(f"  gdengine train --resume {_typed(job.folder)}")
         raise SystemExit(128 + stopped.signal) from None
     except Diverged as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {error}. To begin anew with a lower lr:", err=True)
+        click.echo(f"  {_anew(job)}", err=True)
         raise SystemExit(DIVERGED) from None
     _conclude(job, closing["val_loss"], time.perf_counter() - began)
 
@@ -289,6 +300,15 @@ def _prompt(job: "Job") -> str:
     """A prompt to propose: the first word of the text that can be typed as it is; empty if it begins with none."""
     words = job.text.tokenizer.decode(job.text.train[:2000]).split()
     return next((word for word in words if word.isalpha() and word.istitle()), words[0] if words else "")
+
+
+def _anew(job: "Job") -> str:
+    """The command for a run like this one, with a third of its learning rate."""
+    folder = job.folder
+    return (
+        f"gdengine train --config {_typed(folder / 'settings.toml')} --run {_typed(folder)}-again "
+        f"--lr {job.settings.lr / 3:.2g}"
+    )
 
 
 def _typed(word: object) -> str:

@@ -406,6 +406,19 @@ def test_the_run_of_a_script_is_not_the_commands(gdengine, tmp_path):
     assert "a script of its own" in gdengine("sample", "script", code=1)
 
 
+def test_an_option_as_it_is_called_elsewhere(gdengine):
+    assert "no option --learning-rate; did you mean --lr?" in gdengine("train", "--learning-rate", "1", code=2)
+    assert "did you mean --clip-norm?" in gdengine("train", "--max-grad-norm", "1", code=2)
+
+
+def test_a_file_where_the_folder_should_be(gdengine, tmp_path):
+    (tmp_path / "file").write_text("")
+    for run in (tmp_path / "file", tmp_path / "file" / "below"):
+        told = gdengine("train", "--run", run, "--steps", 1, code=1)
+        assert f"there can be no folder {run}: " in told
+        assert "Name another by --run" in told
+
+
 def test_info(gdengine):
     output = gdengine("info")
     names = (

@@ -27,14 +27,15 @@ class Begun:
 
         So whoever reads it goes on in the middle of the step, or does all of it again, and has the same bits after it.
         """
+        buffers = {name: array for name, array in self.before["buffers"].items() if name in state["model"]}
         begun = {
             "losses": [float(loss) for loss in self.losses],
             "gradients": {s.name: s.of(flat.grad) for flat in optimizer.flats for s in flat.live()},
-            "buffers": {name: state["model"][name] for name in self._saved_buffers(state)},
+            "buffers": {name: state["model"][name] for name in buffers},
             "random": state["random"],
         }
-        model = {**state["model"], **self._saved_buffers(state)}
-        return {**state, **{name: self.before[name] for name in ("batches", "random")}, "model": model, "begun": begun}
+        at_its_start = {name: self.before[name] for name in ("batches", "random")}
+        return {**state, **at_its_start, "model": {**state["model"], **buffers}, "begun": begun}
 
     def go_on(self, begun: Mapping[str, Any], model: Any, optimizer: Any) -> None:
         """Put gradients, losses, random numbers and buffers where `within` found them.
@@ -55,7 +56,3 @@ class Begun:
             assign(buffers[name]._array, array)
         random.load_state_dict(begun["random"])
         self.losses = list(begun["losses"])
-
-    def _saved_buffers(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """The buffers as they were when the step began; those that are part of the model's state."""
-        return {name: array for name, array in self.before["buffers"].items() if name in state["model"]}

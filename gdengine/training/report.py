@@ -94,6 +94,6 @@ def _cache() -> str:
     if path is None:
         return "none can be written: every run compiles anew"
     roots = {f"${name}": os.environ[name] for name in _CACHES if os.environ.get(name)}
-    roots |= {"": KERNELS.parent, "~": os.path.expanduser("~"), "$TMPDIR": tempfile.gettempdir()}
+    roots |= {"": str(KERNELS.parent), "~": os.path.expanduser("~"), "$TMPDIR": tempfile.gettempdir()}
     within = [(name, path.relative_to(root)) for name, root in roots.items() if path.is_relative_to(root)]
     return "/".join(filter(None, (within[0][0], within[0][1].as_posix()))) if within else path.name
