@@ -161,7 +161,9 @@ def test_a_run_that_moved_goes_on(gdengine, corpus):
     gdengine("train", "--corpus", corpus, "--run", "here", "--no-plots", *TINY)
     os.rename("here", "there")
     os.rename(corpus, "moved.txt")
-    assert "there is no file" in gdengine("train", "--resume", "there", "--steps", 22, code=1)
+    output = gdengine("train", "--resume", "there", "--steps", 22, code=1)
+    assert "there is no file" in output
+    assert "if the text lies elsewhere now, say where by --corpus" in output
     gdengine("train", "--resume", "there", "--steps", 22, "--corpus", "moved.txt")
     settings = Settings.from_toml(Path("there") / "settings.toml")
     assert (settings.run, settings.corpus) == ("there", os.path.abspath("moved.txt"))
@@ -369,6 +371,7 @@ def test_training_that_diverges_gives_up(gdengine, corpus):
     assert "the last 10 steps, from" in output
     assert "first: result of" in output
     assert "There is a checkpoint of step" in output
+    assert "gdengine train --config mine/settings.toml --run mine-again --lr 3.3e+29" in output
     assert len(read_lines(Path("mine") / "incidents.jsonl")) == 10
 
 
