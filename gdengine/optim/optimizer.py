@@ -172,8 +172,8 @@ class Optimizer:
                 then is what step returns.
             grad_scale: the gradient is multiplied by it. Backwards of summed losses, and 1 / (the number of targets
                 that counted) here, make of micro-batches of any sizes the gradient of the one big batch's mean.
-            loss: a number or scalar tensor, or several, without which the step is skipped too where one is not finite.
-                Nothing waits for it on a GPU.
+            loss: a number or scalar tensor, or several: where one is not finite, the step is skipped too. On a GPU
+                nothing waits for it.
         """
         if closure is not None:
             with enable_grad():

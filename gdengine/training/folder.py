@@ -12,7 +12,7 @@ from .background import Background
 from .checkpoint import CheckpointError, Snapshot, path_for
 from .metrics import JsonLines, cut_lines, lines_until, read_lines
 from .store import Store
-from .whole import write_text
+from .whole import explained, write_text
 
 README = """\
 The folder of a training run, written by gdengine.
@@ -75,8 +75,15 @@ class RunFolder:
         return any(step > 0 for step in steps) or self.store.newest() is not None
 
     def create(self) -> None:
-        """Make the folder, unless it is there, and see that it can be written to."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        """Make the folder, unless it is there, and see that it can be written to.
+
+        Raises:
+            OSError: it cannot be made or written to; says what helps.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explained(error, f"there can be no folder {self.path}", "Give the run another one") from None
         write_text(self.path / "README.txt", README)
 
     def begin_session(self, step: int) -> None:

@@ -95,5 +95,6 @@ def _cache() -> str:
         return "none can be written: every run compiles anew"
     roots = {f"${name}": os.environ[name] for name in _CACHES if os.environ.get(name)}
     roots |= {"": str(KERNELS.parent), "~": os.path.expanduser("~"), "$TMPDIR": tempfile.gettempdir()}
-    within = [(name, path.relative_to(root)) for name, root in roots.items() if path.is_relative_to(root)]
+    known = {name: root for name, root in roots.items() if root != os.sep}  # a home of those that have none
+    within = [(name, path.relative_to(root)) for name, root in known.items() if path.is_relative_to(root)]
     return "/".join(filter(None, (within[0][0], within[0][1].as_posix()))) if within else path.name

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import random
+from .. import cuda, random
 from ..data.repeat import Repeat
 from ..device import assign
 from ..graph import graph as captured
@@ -139,7 +139,7 @@ class Trainer:
         self.dtype = dtype
         self.accumulate, self.eval_every, self.checkpoint_every = accumulate, eval_every, checkpoint_every
         self.autocast = autocast(dtype)
-        self._graph = captured(self._compute) if graph else None
+        self._graph = captured(self._compute) if graph and cuda.is_available() else None
         self.callbacks = list(callbacks)
         self.extra = dict(extra or {})
         self.progress = progress

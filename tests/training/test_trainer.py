@@ -294,6 +294,12 @@ def test_a_folder_with_another_run_is_not_written_over(make_trainer, tmp_path):
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_folder_that_cannot_be_made(make_trainer, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"there can be no folder .*file/run: .*Give the run another one"):
+        make_trainer(run=tmp_path / "file" / "run").fit(2)
+
+
 def test_a_folder_where_nothing_came_about_is_taken(make_trainer, tmp_path):
     bad = [(np.zeros((2, 9), int), np.zeros((2, 9), int))]
     with pytest.raises(ValueError, match="block_size"):
