@@ -18,7 +18,7 @@ from .commands.checkpoint import checkpoint
 from .commands.data import data
 from .commands.errors import preparing
 from .commands.report import compare, report
-from .training.settings import Settings, SettingsError, read_toml
+from .training.settings import OTHER_NAMES, Settings, SettingsError, read_toml
 
 if TYPE_CHECKING:
     from .training.job import Job
@@ -54,6 +54,16 @@ class _SettingOption(click.Option):
 
 class _TrainCommand(click.Command):
     """Shows its options under the sections of their settings."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            known = OTHER_NAMES.get(error.option_name.lstrip("-").replace("-", "_"))
+            if known is None:
+                raise
+            told = f"there is no option {error.option_name}; did you mean --{known.replace('_', '-')}?"
+            raise click.UsageError(told, ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -115,7 +125,7 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
     Without any option: Python's own documentation, in about two minutes. Every option is a setting, which a TOML file
     can give as well; the run's settings.toml holds all of them, and its README.txt says what the other files are.
 
-    Ctrl-C and SIGTERM finish the step and write a checkpoint; the exit code is 130 or 143 then. It is 3 where training
+    Ctrl-C and SIGTERM finish the batch and write a checkpoint; the exit code is 130 or 143 then. It is 3 where training
     gave up, for too many steps in a row could not be taken; 2 for a wrong setting, 1 for what else went wrong.
     """
     from .training import Diverged, Interrupted
@@ -133,11 +143,12 @@ def train(config: str | None, resumed: str | None, **options: Any) -> None:
     try:
         closing = job.trainer.fit(job.settings.steps)
     except Interrupted as stopped:
-        click.echo(f"Stopped after step {job.trainer.step}, with a checkpoint. To go on:")
+        click.echo(f"Stopped after {job.trainer.place}, with a checkpoint. To go on:")
         click.echo(f"  gdengine train --resume {_typed(job.folder)}")
         raise SystemExit(128 + stopped.signal) from None
     except Diverged as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {error}. To begin anew with a lower lr:", err=True)
+        click.echo(f"  {_anew(job)}", err=True)
         raise SystemExit(DIVERGED) from None
     _conclude(job, closing["val_loss"], time.perf_counter() - began)
 
@@ -260,6 +271,7 @@ def _place(s: Settings) -> str:
 def _conclude(job: "Job", val_loss: float, seconds: float) -> None:
     """What came of it: the loss beside the baselines, a sample, where things are, and what to type next."""
     from .training.job import write_summary
+    from .training.whole import write_text
 
     s, folder, unit, baselines = job.settings, job.folder, job.text.tokenizer.unit, job.text.baselines
     if "stopped" in job.trainer.history[-1]:
@@ -273,7 +285,7 @@ def _conclude(job: "Job", val_loss: float, seconds: float) -> None:
         click.echo(f"{job.optimizer.skipped} steps were skipped: {_typed(folder / 'incidents.jsonl')} tells why.")
     if s.sample_tokens:
         text = job.sample()
-        (folder / "sample.txt").write_text(text + "\n", encoding="utf-8")
+        write_text(folder / "sample.txt", text + "\n")
         click.echo(f"\n{'─' * 30} it writes {'─' * 30}\n{text}\n{'─' * 71}")
     write_summary(job, val_loss)
     click.echo(f"\nIn {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
@@ -288,6 +300,15 @@ def _prompt(job: "Job") -> str:
     """A prompt to propose: the first word of the text that can be typed as it is; empty if it begins with none."""
     words = job.text.tokenizer.decode(job.text.train[:2000]).split()
     return next((word for word in words if word.isalpha() and word.istitle()), words[0] if words else "")
+
+
+def _anew(job: "Job") -> str:
+    """The command for a run like this one, with a third of its learning rate."""
+    folder = job.folder
+    return (
+        f"gdengine train --config {_typed(folder / 'settings.toml')} --run {_typed(folder)}-again "
+        f"--lr {job.settings.lr / 3:.2g}"
+    )
 
 
 def _typed(word: object) -> str:

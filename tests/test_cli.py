@@ -161,7 +161,9 @@ def test_a_run_that_moved_goes_on(gdengine, corpus):
     gdengine("train", "--corpus", corpus, "--run", "here", "--no-plots", *TINY)
     os.rename("here", "there")
     os.rename(corpus, "moved.txt")
-    assert "there is no file" in gdengine("train", "--resume", "there", "--steps", 22, code=1)
+    output = gdengine("train", "--resume", "there", "--steps", 22, code=1)
+    assert "there is no file" in output
+    assert "if the text lies elsewhere now, say where by --corpus" in output
     gdengine("train", "--resume", "there", "--steps", 22, "--corpus", "moved.txt")
     settings = Settings.from_toml(Path("there") / "settings.toml")
     assert (settings.run, settings.corpus) == ("there", os.path.abspath("moved.txt"))
@@ -369,6 +371,7 @@ def test_training_that_diverges_gives_up(gdengine, corpus):
     assert "the last 10 steps, from" in output
     assert "first: result of" in output
     assert "There is a checkpoint of step" in output
+    assert "gdengine train --config mine/settings.toml --run mine-again --lr 3.3e+29" in output
     assert len(read_lines(Path("mine") / "incidents.jsonl")) == 10
 
 
@@ -404,6 +407,19 @@ def test_the_run_of_a_script_is_not_the_commands(gdengine, tmp_path):
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     Trainer(model, optimizer, cross_entropy, [([[0.0, 1.0]], [1])], run="script", progress=False).fit(1)
     assert "a script of its own" in gdengine("sample", "script", code=1)
+
+
+def test_an_option_as_it_is_called_elsewhere(gdengine):
+    assert "no option --learning-rate; did you mean --lr?" in gdengine("train", "--learning-rate", "1", code=2)
+    assert "did you mean --clip-norm?" in gdengine("train", "--max-grad-norm", "1", code=2)
+
+
+def test_a_file_where_the_folder_should_be(gdengine, tmp_path):
+    (tmp_path / "file").write_text("")
+    for run in (tmp_path / "file", tmp_path / "file" / "below"):
+        told = gdengine("train", "--run", run, "--steps", 1, code=1)
+        assert f"there can be no folder {run}: " in told
+        assert "Name another by --run" in told
 
 
 def test_info(gdengine):
@@ -456,7 +472,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_says_how_to_go_on(gdengine, corpus, 
     assert process.returncode == 130
     assert "Ctrl-C again stops at once" in err
     assert "Traceback" not in err
-    step = int(re.search(r"Stopped after step (\d+), with a checkpoint", out)[1])
+    step = int(re.search(r"Stopped after step (\d+).*, with a checkpoint", out)[1])
     assert f"gdengine train --resume {broken}" in out
     assert [r["step"] for r in read_lines(metrics)] == list(range(step + 1))
     assert sorted(os.listdir(broken / "checkpoints")) == [f"{step:08d}.safetensors", "index.json"]

@@ -26,7 +26,8 @@ def ls(run: str) -> None:
         loss = entry.note.get("val_loss")
         told = f"held-out loss {shown(loss)}" if loss is not None else ""
         best = "  best" if entry.is_best else ""
-        click.echo(f"step {entry.step:>8,}  {entry.size / 1e6:>9.2f} MB  {told:<24}{best}".rstrip())
+        begun = f"  and {entry.note['begun']} batches of the next" if "begun" in entry.note else ""
+        click.echo(f"step {entry.step:>8,}  {entry.size / 1e6:>9.2f} MB  {told:<24}{best}{begun}".rstrip())
 
 
 @checkpoint.command()

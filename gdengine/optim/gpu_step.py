@@ -1,9 +1,9 @@
 """The optimizer's step on a GPU: one launch over all parameters, and nothing that waits for the device.
 
 What a step depends on is computed here and copied to the device ahead of it (learning rates, bias corrections); what
-only the device knows stays there (the norm, the clip factor, whether all is finite: where it is not, the kernel writes
-nothing). How the step went is read back when somebody asks, at the latest before the next step, by when it has long
-been done: only then is a skipped step known, and what was counted for it is taken back.
+only the device knows stays there (the norm, the clip factor, whether gradient and losses are finite: where they are
+not, the kernel writes nothing). How the step went is read back when somebody asks, at the latest before the next step,
+by when it has long been done: only then is a skipped step known, and what was counted for it is taken back.
 """
 
 import math
@@ -51,11 +51,11 @@ class GpuStep:
         self.device = device_of(self.flat.theta)
         self.xp = namespace(self.flat.theta)
         self._plan: Plan | None = None
-        self._read = (pinned((1,), np.float64), pinned((1,), np.uint64))
+        self._read = (pinned((1,), np.float64), pinned((1,), np.int32), pinned((1,), np.uint64))
         self._event = self.xp.cuda.Event(disable_timing=True)
         self._pending: list[Segment] = []
 
-    def step(self) -> bool:
+    def step(self, losses: Sequence[Any] = ()) -> bool:
         """Enqueue a step; whether it moved anything is known once it was looked at (`settle`)."""
         graph = capturing()
         if graph is None:
@@ -73,10 +73,10 @@ class GpuStep:
                 )
             self._plan = self._planned(live, key)
         if graph is not None:
-            graph.add_step(CapturedStep(self, self._plan, live, self.launch(self._plan)))
+            graph.add_step(CapturedStep(self, self._plan, live, self.launch(self._plan, losses)))
             return True
         self.prepare(self._plan, live)
-        self.finish(live, self.launch(self._plan))
+        self.finish(live, self.launch(self._plan, losses))
         return True
 
     def key(self, live: Sequence[Segment]) -> tuple:
@@ -94,16 +94,17 @@ class GpuStep:
             row[...] = optimizer.gpu_row(optimizer.param_groups[first.group], lrs[first.group], first.steps + 1)
         plan.rows.set(plan.staged, stream=self.xp.cuda.get_current_stream())
 
-    def launch(self, plan: Plan) -> tuple[Any, Any]:
-        """Norm, finite check, update: kernels alone. Where the sum of squares will be, and the first bad element."""
+    def launch(self, plan: Plan, losses: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """Norm, finite check, update: kernels alone. Where the sum of squares will be, whether all is finite, and the
+        first element of the gradient that is not."""
         flat = self.flat
-        total, clip, ok = measure([(flat.grad, plan.live)], self.optimizer.clip_norm)
+        total, clip, ok = measure([(flat.grad, plan.live)], self.optimizer.clip_norm, self._row(losses))
         first = first_not_finite(flat.grad, plan.live, ok)
         for variant, chunks in plan.variants.items():
             self.optimizer.gpu_update(flat, chunks, variant, plan.rows, clip, ok)
-        return total, first
+        return total, ok, first
 
-    def finish(self, live: Sequence[Segment], outcome: tuple[Any, Any]) -> None:
+    def finish(self, live: Sequence[Segment], outcome: tuple[Any, Any, Any]) -> None:
         """Ask for the outcome, and count the step, on trust."""
         stream = self.xp.cuda.get_current_stream()
         for array, out in zip(outcome, self._read, strict=True):
@@ -127,13 +128,13 @@ class GpuStep:
         optimizer = self.optimizer
         optimizer._grad_norm = math.sqrt(self._read[0][0])
         optimizer._bad_parameter = None
-        if math.isfinite(optimizer._grad_norm):
+        if self._read[1][0]:
             return
         for segment in live:
             segment.steps -= 1
         optimizer._t -= 1
         optimizer._skipped += 1
-        optimizer._bad_parameter = self._name_at(int(self._read[1][0]))
+        optimizer._bad_parameter = self._name_at(int(self._read[2][0]))
 
     def _planned(self, live: Sequence[Segment], key: tuple) -> Plan:
         firsts: list[Segment] = []
@@ -150,6 +151,15 @@ class GpuStep:
         staged = pinned((len(firsts), width), np.float32)
         return Plan(key, firsts, parts(size, cut), chunks, self.xp.empty(staged.shape, staged.dtype), staged)
 
+    def _row(self, losses: Sequence[Any]) -> Any:
+        """Losses, scalar tensors or numbers, as a vector of the device; None of none."""
+        if not losses:
+            return None
+        row = self.xp.empty((len(losses),), np.float64)
+        for i, loss in enumerate(losses):
+            row[i] = getattr(loss, "_array", loss)
+        return row
+
     def _name_at(self, place: int) -> str | None:
         if place == NOWHERE:
             return None
@@ -159,7 +169,7 @@ class GpuStep:
 class CapturedStep:
     """A step that a graph has recorded: what there is to be done round each replay."""
 
-    def __init__(self, gpu: GpuStep, plan: Plan, live: Sequence[Segment], outcome: tuple[Any, Any]):
+    def __init__(self, gpu: GpuStep, plan: Plan, live: Sequence[Segment], outcome: tuple[Any, Any, Any]):
         self.gpu, self.plan, self.live, self.outcome = gpu, plan, live, outcome
         self.wanted = self._wanted()
 

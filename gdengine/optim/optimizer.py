@@ -114,7 +114,7 @@ class Optimizer:
 
     @property
     def skipped(self) -> int:
-        """Steps that were skipped because the gradient was not finite."""
+        """Steps that were skipped because gradient or loss were not finite."""
         self._settle()
         return self._skipped
 
@@ -157,12 +157,13 @@ class Optimizer:
             raise ValueError(f"the learning rate at step {self.t} is {value}: it must be finite and not negative")
         return value
 
-    def step(self, closure: Callable[[], Any] | None = None, *, grad_scale: float = 1.0) -> Any:
+    def step(self, closure: Callable[[], Any] | None = None, *, grad_scale: float = 1.0, loss: Any = None) -> Any:
         """Move every parameter that has a fresh gradient, and use the gradients up; False if the step was skipped.
 
-        A step whose gradient is not finite is skipped and counted: parameters, state, t and the learning rate stay as
-        they were, and the gradients are used up all the same. A parameter without a fresh gradient, or that does not
-        require one, sits the step out: no decay, no momentum, no count, as PyTorch does where ``grad`` is None.
+        A step whose gradient is not finite (or whose ``loss``, if given) is skipped and counted: parameters, state, t
+        and the learning rate stay as they were, and the gradients are used up all the same. A parameter without a fresh
+        gradient, or that does not require one, sits the step out: no decay, no momentum, no count, as PyTorch does
+        where ``grad`` is None.
 
         On a GPU the step is only enqueued, and True says no more than that; reading ``t``, ``skipped``,
         ``bad_parameter`` or ``grad_norm`` waits for it.
@@ -172,24 +173,28 @@ class Optimizer:
                 then is what step returns.
             grad_scale: the gradient is multiplied by it. Backwards of summed losses, and 1 / (the number of targets
                 that counted) here, make of micro-batches of any sizes the gradient of the one big batch's mean.
+            loss: a number or scalar tensor, or several: where one is not finite, the step is skipped too. On a GPU
+                nothing waits for it.
         """
         if closure is not None:
             with enable_grad():
-                loss = closure()
-            self.step(grad_scale=grad_scale)
-            return loss
+                value = closure()
+            self.step(grad_scale=grad_scale, loss=loss)
+            return value
+        losses = [] if loss is None else list(loss) if isinstance(loss, tuple | list) else [loss]
         if mode.profile is None:
-            return self._step(grad_scale)
+            return self._step(grad_scale, losses)
         with mode.profile.update(self):
-            return self._step(grad_scale)
+            return self._step(grad_scale, losses)
 
-    def _step(self, grad_scale: float) -> bool:
+    def _step(self, grad_scale: float, losses: Sequence[Any]) -> bool:
         """`step`, called by it alone: warnings point at who called that."""
         self._check_whole()
+        losses = [loss for loss in losses if not (isinstance(loss, Real) and math.isfinite(loss))]
         if grad_scale != 1 or self.clip_value is not None or self.noise is not None:
             self._prepare_gradients(grad_scale)
         if self._is_on_gpu():
-            return self._gpu().step()
+            return self._gpu().step(losses)
         lrs = [self.lr_of(group) for group in self.param_groups]
         live = [flat.consume() for flat in self.flats]
         if not any(live):
@@ -197,7 +202,7 @@ class Optimizer:
             return False
         self._grad_norm = self._norm(live)
         self._bad_parameter = None if math.isfinite(self._grad_norm) else self._first_not_finite(live)
-        if self._bad_parameter is not None:
+        if self._bad_parameter is not None or not all(math.isfinite(float(loss)) for loss in losses):
             self._skipped += 1
             return False
         self.is_half_done = True

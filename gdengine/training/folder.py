@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .background import Background
-from .checkpoint import CheckpointError, Snapshot
+from .checkpoint import CheckpointError, Snapshot, path_for
 from .metrics import JsonLines, cut_lines, lines_until, read_lines
 from .store import Store
+from .whole import explained, write_text
 
 README = """\
 The folder of a training run, written by gdengine.
@@ -74,9 +75,16 @@ class RunFolder:
         return any(step > 0 for step in steps) or self.store.newest() is not None
 
     def create(self) -> None:
-        """Make the folder, unless it is there, and see that it can be written to."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        (self.path / "README.txt").write_text(README, encoding="utf-8")
+        """Make the folder, unless it is there, and see that it can be written to.
+
+        Raises:
+            OSError: it cannot be made or written to; says what helps.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explained(error, f"there can be no folder {self.path}", "Give the run another one") from None
+        write_text(self.path / "README.txt", README)
 
     def begin_session(self, step: int) -> None:
         """Write down when and where training begins."""
@@ -104,6 +112,8 @@ class RunFolder:
             TypeError: the tree holds something that cannot be saved.
         """
         self._background.wait()
+        if self.store.best() == path_for(self.checkpoints, step):  # it is written again, and no worse
+            note = {**(note or {}), "best": True}
         snapshot = Snapshot(tree, note, self._buffer)
         self._buffer = snapshot.buffer
 

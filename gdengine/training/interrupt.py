@@ -1,4 +1,4 @@
-"""Ctrl-C, and a request to end (SIGTERM), when they should wait for the end of a step."""
+"""Ctrl-C, and a request to end (SIGTERM), when they should wait for the end of a batch."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training stopped on Ctrl-C or SIGTERM, at the end of a step; its text says how to go on.
+    """Training stopped on Ctrl-C or SIGTERM, when the batch at hand was done; its text says how to go on.
 
     A `KeyboardInterrupt`: a script that does not care about it stops, as it does on any Ctrl-C.
 
@@ -29,10 +29,13 @@ class Interrupt:
 
     That is `KeyboardInterrupt` for Ctrl-C, and for SIGTERM the end of the process. Signals come to the main thread:
     within another, nothing is changed; nor for one that is ignored (SIGINT under ``nohup``).
+
+    Args:
+        saves: whether a checkpoint will be written then; for what is said.
     """
 
-    def __init__(self) -> None:
-        self.requested = 0
+    def __init__(self, saves: bool = True) -> None:
+        self.requested, self.saves = 0, saves
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
@@ -49,7 +52,8 @@ class Interrupt:
         self.requested = number
         self._restore()
         name = SIGNALS[signal.Signals(number)]
-        notice = f"\n{name}: stopping when this step is done, with a checkpoint; {name} again stops at once.\n"
+        how = "with a checkpoint" if self.saves else "without a checkpoint"
+        notice = f"\n{name}: stopping when this batch is done, {how}; {name} again stops at once.\n"
         os.write(2, notice.encode())  # print() may be in the middle of a line of its own
 
     def _restore(self) -> None:

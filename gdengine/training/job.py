@@ -28,6 +28,7 @@ from .plots import can_draw
 from .settings import Settings, SettingsError
 from .text import Text, read
 from .trainer import Callback, Trainer
+from .whole import explained, write_text
 
 # What may differ when a run goes on. Where the corpus lies may change too: what is in it is compared.
 FREE = (
@@ -168,7 +169,10 @@ def resume(
         )
     _check_means(settings)
     settings = replace(settings, run=os.fspath(run), corpus=_place(settings.corpus))
-    text = read(settings, tokenizer_from_json(extra["tokenizer"]), extra["corpus"])
+    try:
+        text = read(settings, tokenizer_from_json(extra["tokenizer"]), extra["corpus"])
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; if the text lies elsewhere now, say where by --corpus") from None
     text.tokenizer.encode(settings.prompt)
     job = Job(settings, text, callbacks)
     current = job.trainer.extra
@@ -228,7 +232,7 @@ def write_summary(job: Job, val_loss: float) -> Path:
         "corpus": job.text.identity,
     }
     path = job.folder / "summary.json"
-    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(summary, indent=2) + "\n")
     return path
 
 
@@ -283,7 +287,10 @@ def _new_folder(settings: Settings) -> Path:
             raise FileExistsError(
                 f"{folder} holds a run already: go on with it by --resume {folder}, or name another folder by --run"
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explained(error, f"there can be no folder {folder}", "Name another by --run") from None
         return folder
     name, number = _name(settings.corpus), 1
     while True:
@@ -297,7 +304,7 @@ def _new_folder(settings: Settings) -> Path:
 
 
 def _write_settings(settings: Settings) -> None:
-    (Path(settings.run) / "settings.toml").write_text(settings.to_toml(), encoding="utf-8")
+    write_text(Path(settings.run) / "settings.toml", settings.to_toml())
 
 
 def _described(state: Mapping[str, Any], run: str | os.PathLike[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,31 +63,28 @@ def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         ValueError: another line is no JSON object; says which.
     """
     path = Path(path)
-    if not path.exists():
-        return []
-    records = []
-    for number, line in enumerate(_whole_lines(path), 1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number} is not JSON: {error}") from None
-        if not isinstance(record, dict):
-            raise ValueError(f"{path}, line {number} is not a JSON object: {line[:40]!r}")
-        records.append(record)
-    return records
+    return list(_records(path)) if path.exists() else []
 
 
 def lines_until(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
     """What a run had written when it went on from ``step``.
 
     Not among it: a line that was cut off, lines of later steps, and the closing line (``"final": true``) of a run that
-    had come to its end and now goes on.
+    had come to its end and now goes on; nor what a power cut has made of the lines after ``step``.
+
+    Raises:
+        ValueError: a line is no JSON object, and there is none of ``step`` before it.
     """
-    kept = []
-    for record in read_lines(path):
-        if record.get("step", 0) > step or record.get("final"):
-            break
-        kept.append(record)
+    path = Path(path)
+    kept: list[dict[str, Any]] = []
+    try:
+        for record in _records(path) if path.exists() else ():
+            if record.get("step", 0) > step or record.get("final"):
+                break
+            kept.append(record)
+    except ValueError:
+        if not kept or kept[-1].get("step", 0) < step:
+            raise
     return kept
 
 
@@ -98,6 +95,18 @@ def cut_lines(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
     if path.exists():
         os.truncate(path, sum(len(line) for line in _whole_lines(path)[: len(kept)]))
     return kept
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of the whole lines, one after the other; raises at one that is none."""
+    for number, line in enumerate(_whole_lines(path), 1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number} is not JSON: {error}; take that line out to go on") from None
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}, line {number} is not a JSON object: {line[:40]!r}; take that line out to go on")
+        yield record
 
 
 def _whole_lines(path: Path) -> list[bytes]:

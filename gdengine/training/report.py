@@ -3,8 +3,10 @@
 import contextlib
 import importlib.metadata
 import importlib.util
+import os
 import pkgutil
 import platform
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +34,7 @@ _PACKAGES = (
 # Where a package's distribution bears another name. (``packages_distributions()`` knows them, and reads a file of every
 # package there is for it: a tenth of the way to a run's first step.)
 _DISTRIBUTIONS = {"cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"), "sklearn": ("scikit-learn",)}
+_CACHES = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA")  # variables that say where compiled kernels are kept
 
 
 def environment() -> Iterator[tuple[str, str]]:
@@ -88,6 +91,14 @@ def _fused() -> list[str]:
 
 
 def _cache() -> str:
-    from ..kernels.common.cache import folder
+    """Where compiled kernels are kept, without a path of this machine: results of benchmarks are published with it."""
+    from ..kernels.common.cache import KERNELS, folder
 
-    return str(folder() or "none can be written: every run compiles anew")
+    path = folder()
+    if path is None:
+        return "none can be written: every run compiles anew"
+    roots = {f"${name}": os.environ[name] for name in _CACHES if os.environ.get(name)}
+    roots |= {"": str(KERNELS.parent), "~": os.path.expanduser("~"), "$TMPDIR": tempfile.gettempdir()}
+    known = {name: root for name, root in roots.items() if root != os.sep}  # a home of those that have none
+    within = [(name, path.relative_to(root)) for name, root in known.items() if path.is_relative_to(root)]
+    return "/".join(filter(None, (within[0][0], within[0][1].as_posix()))) if within else path.name

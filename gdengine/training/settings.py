@@ -175,6 +175,23 @@ for _field in fields(Settings):
 NAMES = {name: section for section, names in SECTIONS.items() for name in names}
 
 
+# What settings are called elsewhere, where the spelling is too far from ours to be recognised.
+OTHER_NAMES = {
+    **dict.fromkeys(("learning_rate", "max_lr", "peak_lr"), "lr"),
+    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    **dict.fromkeys(("max_iters", "max_steps", "iterations", "train_steps"), "steps"),
+    **dict.fromkeys(("grad_clip", "max_grad_norm", "gradient_clip_val"), "clip_norm"),
+    **dict.fromkeys(("gradient_accumulation_steps", "grad_accum", "accum"), "accumulate"),
+    **dict.fromkeys(("d_model", "hidden_size", "width"), "n_embd"),
+    **dict.fromkeys(("num_layers", "depth"), "n_layer"),
+    **dict.fromkeys(("num_heads", "heads"), "n_head"),
+    **dict.fromkeys(("context_length", "max_seq_len", "seq_len", "sequence_length"), "block_size"),
+    **dict.fromkeys(("precision", "mixed_precision"), "dtype"),
+    **dict.fromkeys(("output_dir", "out_dir", "log_dir"), "run"),
+    **dict.fromkeys(("dataset", "text", "input"), "corpus"),
+}
+
+
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The settings that a TOML file names, unchecked but for their names and sections.
 
@@ -212,7 +229,8 @@ def _check_place(path: Path, section: str, name: str) -> None:
 
 
 def _nearest(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    known = OTHER_NAMES.get(name.lower())
+    close = [known] if known in names else difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"
 
 

@@ -4,20 +4,24 @@ import copy
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import random
+from .. import cuda, random
 from ..data.repeat import Repeat
 from ..device import assign
 from ..graph import graph as captured
 from ..precision import autocast
 from ..tape import no_grad
+from .begun import Begun
 from .callbacks import tell
+from .changes import settings_of, told
 from .checkpoint import Snapshot, path_for
 from .folder import RunFolder
 from .incidents import Diverged, Spikes, first_not_finite
@@ -53,7 +57,8 @@ class Trainer:
     - ``checkpoints/``: every ``checkpoint_every`` steps, at the end, and on Ctrl-C or SIGTERM. They are written beside
       the training, from a copy; what goes wrong there is raised at the next step.
 
-    Checkpoints fall between steps, and so never within the ``accumulate`` batches of one; anywhere within an epoch.
+    Checkpoints fall between steps, anywhere within an epoch. Only on Ctrl-C or SIGTERM may one fall within a step,
+    between two of its ``accumulate`` batches: it is the last step's, and holds besides what the batches have come to.
 
     After a skipped step, parameters and the optimizer's state are as they were, bit for bit, and so are the model's
     buffers. It is computed once more, with every tensor looked at, to name the first that was not finite.
@@ -77,8 +82,7 @@ class Trainer:
         spikes: tells of jumps of the loss, and makes no update from them if it is to: see `Spikes`.
         dtype: ``"bf16"`` runs the model in bfloat16, training and validation: see `gdengine.autocast`.
         graph: record the step on the GPU, and replay it: see `gdengine.graph`. The model does the same in every step
-            then, and all batches are of one shape. The same bits as without; on the CPU, no difference. (But for one: a
-            recorded step is made where only the loss is not finite and the gradient is.)
+            then, and all batches are of one shape. The same bits as without; on the CPU, no difference.
         callbacks: each called as ``callback(trainer, record)`` after every step, before its line is written: what it
             adds to the record is written too, and ``trainer.stop()`` makes this step the last. One with ``on_start``,
             ``on_evaluation`` or ``on_end`` is told of those too: see `gdengine.training.callbacks`.
@@ -135,7 +139,7 @@ class Trainer:
         self.dtype = dtype
         self.accumulate, self.eval_every, self.checkpoint_every = accumulate, eval_every, checkpoint_every
         self.autocast = autocast(dtype)
-        self._graph = captured(self._compute) if graph else None
+        self._graph = captured(self._compute) if graph and cuda.is_available() else None
         self.callbacks = list(callbacks)
         self.extra = dict(extra or {})
         self.progress = progress
@@ -147,6 +151,8 @@ class Trainer:
         self._stopped = ""  # why the step at hand is the last one
         self._wanted: set[str] = set()  # what was asked of this step: "save", "best"
         self._row: dict[str, Any] = {"skipped": 0}  # steps skipped without a break, and where the trainer was before
+        self._begun: Begun | None = None  # the step that was left between its batches
+        self._owns_folder = False  # what is in the folder was written here, or was resumed from
         self.seconds = 0.0  # that the last step took
         self.tokens_per_second = 0.0
 
@@ -164,12 +170,16 @@ class Trainer:
         Raises:
             FileExistsError: the folder holds another run.
             OSError: something could not be written; the last checkpoint is whole.
-            Interrupted: Ctrl-C was pressed, or SIGTERM came. The step was finished, and a checkpoint written if there
-                is a folder. A second one ends it at once.
+            Interrupted: Ctrl-C was pressed, or SIGTERM came. The batch at hand was finished (with ``graph``, the step),
+                and a checkpoint written if there is a folder. A second one ends it at once.
             Diverged: ``max_skipped`` steps in a row were skipped.
         """
         self._open()
-        with Interrupt() as interrupt, Progress(self.step, steps, self.progress) as bar, compile_notice(bar.say):
+        with (
+            Interrupt(self.folder is not None) as interrupt,
+            Progress(self.step, steps, self.progress) as bar,
+            compile_notice(bar.say),
+        ):
             try:
                 tell(self.callbacks, "on_start", self)
                 closing = self._descend(steps, interrupt, bar)
@@ -213,9 +223,17 @@ class Trainer:
             raise ValueError("there are no validation batches with a target in them: give a list of (x, y)")
         return total / count
 
+    @property
+    def place(self) -> str:
+        """How far it is: ``"step 4"``, or ``"step 4 and 3 of the 8 batches of step 5"``."""
+        place = f"step {self.step}"
+        if self._begun is None:
+            return place
+        return f"{place} and {len(self._begun.losses)} of the {self.accumulate} batches of step {self.step + 1}"
+
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the run depends on: a tree of plain data and arrays, these being live views."""
-        return {
+        state = {
             "step": self.step,
             "tokens": self.tokens,
             "model": self.model.state_dict(),
@@ -224,8 +242,10 @@ class Trainer:
             "random": random.state_dict(),
             "row": self._row,
             "config": self.config(),
+            "settings": settings_of(self.model, self.optimizer),
             "extra": self.extra,
         }
+        return state if self._begun is None else self._begun.within(state, self.optimizer)
 
     def config(self) -> dict[str, Any]:
         """What a resumed run must have as it was, for its steps to be the same."""
@@ -235,6 +255,7 @@ class Trainer:
         return {
             "optimizer": type(self.optimizer).__name__,
             "clip_norm": self.optimizer.clip_norm,
+            "clip_value": self.optimizer.clip_value,
             "accumulate": self.accumulate,
             "dtype": self.dtype,
             **{f"batches.{name}": value for name, value in loader.items()},
@@ -271,7 +292,9 @@ class Trainer:
         """
         if self.folder is None:
             raise ValueError("there is no folder to save in: give Trainer run=")
-        note = {name: self._last[name] for name in ("val_loss",) if name in self._last}
+        note: dict[str, Any] = {name: self._last[name] for name in ("val_loss",) if name in self._last}
+        if self._begun is not None:
+            note["begun"] = len(self._begun.losses)
         self.folder.save(self.step, self.state_dict(), {**note, "best": "best" in self._wanted})
         if wait:
             self.folder.wait()
@@ -282,8 +305,12 @@ class Trainer:
 
         The folder is only read here: what was written there after that step stays until `fit` goes on.
 
+        The settings of the optimizer's groups are the checkpoint's from then on, but for a learning rate that is a
+        function here: see `Optimizer.load_state_dict`. What this script has otherwise is told.
+
         Args:
-            say: called with a line for each damaged checkpoint that is passed over; `warnings.warn` unless given.
+            say: called with a line for each damaged checkpoint that is passed over, and for each setting that was
+                another when the checkpoint was written; `warnings.warn` unless given.
 
         Raises:
             FileNotFoundError: there is none.
@@ -292,24 +319,31 @@ class Trainer:
         """
         if self.folder is None:
             raise ValueError("there is no folder to resume from: give Trainer run=")
-        self.load_state_dict(self.folder.load(say))
+        here, state = settings_of(self.model, self.optimizer), self.folder.load(say)
+        self.load_state_dict(state)
+        for line in told(state.get("settings", {}), here, settings_of(self.model, self.optimizer)):
+            (say or partial(warnings.warn, stacklevel=2))(line)
         self._last = (self.folder.metrics_until(self.step) or [{}])[-1]
+        self._owns_folder = True
         return self.step
 
     def _open(self) -> None:
         """See that the folder is this run's, and take back what was written there after this step."""
         self._stopped, self._wanted = "", set()
+        if self._begun is None:
+            self.optimizer.zero_grad()  # a step that an error broke off may have left some
         if self.folder is None:
             if self._last.get("final"):
                 self._kept.pop()
             self._watch_spikes()
             return
-        is_new = self.step == 0 and not self._last
+        is_new = self.step == 0 and not self._last and not self._owns_folder
         if is_new and self.folder.is_used:
             path = self.folder.path
             raise FileExistsError(f"{path} holds a run: go on with it by resume(), or take another folder")
         self.folder.create()
         self.folder.cut(-1 if is_new else self.step)
+        self._owns_folder = True
         self.folder.begin_session(self.step)
         self._watch_spikes()
 
@@ -323,9 +357,11 @@ class Trainer:
             record = {"step": 0, "val_loss": self._measure(bar)}
             tell(self.callbacks, "on_evaluation", self, record)
             self._note(record)
+        if interrupt.requested and self.step < steps:
+            self._leave(interrupt.requested)
         while self.step < steps and not self._stopped:
             self._wanted.clear()
-            self._advance(bar)
+            self._advance(interrupt, bar)
             is_last = self.step >= steps or bool(self._stopped)
             if self.max_skipped and self._row["skipped"] >= self.max_skipped:
                 self._give_up()
@@ -337,10 +373,10 @@ class Trainer:
                     self.save(wait=False)
         return self._finish(bar)
 
-    def _advance(self, bar: Progress) -> None:
+    def _advance(self, interrupt: Interrupt, bar: Progress) -> None:
         """One step, with what is due after it."""
         began, tokens = time.perf_counter(), self.tokens
-        record = self._update()
+        record = self._update(interrupt)
         self.seconds = time.perf_counter() - began
         self.tokens_per_second = (self.tokens - tokens) / self.seconds
         bar.update(record["loss"], record["lr"], self.tokens_per_second)
@@ -353,13 +389,12 @@ class Trainer:
         if self.folder is not None:
             self.folder.timings.write({"step": self.step, "seconds": self.seconds})
 
-    def _update(self) -> Record:
+    def _update(self, interrupt: Interrupt) -> Record:
         """Forward, backward, and the optimizer's step."""
         lr = float(self.optimizer.lr)
-        before = self._place()
-        batches = [next(self.batches) for _ in range(self.accumulate)]
-        parts = [part for batch in batches for part in batch]
-        losses = [loss.item() for loss in (self._graph or self._gradients)(*parts)]
+        begun, self._begun = self._begun or self._begin(), None
+        before, batches = begun.before, begun.batches
+        losses = self._losses(begun, interrupt)
         mean = sum(losses) / len(losses)
         z = None if self.spikes is None else self.spikes.see(mean)
         skipped = self._step(mean, z)
@@ -377,22 +412,40 @@ class Trainer:
             self._tell_incident(record, before, batches)
         return record
 
+    def _begin(self) -> Begun:
+        """Take the batches of a step."""
+        return Begun(self._place(), [next(self.batches) for _ in range(self.accumulate)])
+
+    def _losses(self, begun: Begun, interrupt: Interrupt) -> list[float]:
+        """Compute those of a step's batches that are not done. The losses of all; the gradient of their mean is in g.
+
+        On a signal, it stops here before the next batch.
+        """
+        if self._graph is not None:
+            return [loss.item() for loss in self._graph(*(part for batch in begun.batches for part in batch))]
+        for x, y in begun.batches[len(begun.losses) :]:
+            if begun.losses and interrupt.requested:
+                self._begun = begun
+                self._leave(interrupt.requested)
+            begun.losses.append(self._gradient(x, y))
+        return [float(loss) for loss in begun.losses]
+
     def _step(self, loss: float, z: float | None) -> str:
         """The optimizer's step, unless there is a reason against it, which is returned."""
         is_spike = z is not None and self.spikes is not None and self.spikes.skip
+        if is_spike:
+            self.optimizer.skip()
+            return self.optimizer.bad_parameter or "spike"
         if self._graph is None:
-            if is_spike or not math.isfinite(loss):
-                self.optimizer.skip()
-                return self.optimizer.bad_parameter or ("spike" if is_spike else "loss")
-            self.optimizer.step()
-        return self.optimizer.bad_parameter or ""
+            self.optimizer.step(loss=loss)
+        return self.optimizer.bad_parameter or ("" if math.isfinite(loss) else "loss")
 
     def _place(self) -> dict[str, Any]:
         """Where a step begins: what has to be put back for it to be computed again."""
         return {
             **{"step": self.step, "tokens": self.tokens, "skipped": self.optimizer.skipped},
             **{"batches": self.batches.state_dict(), "random": random.state_dict()},
-            "buffers": [(buffer, buffer._array.copy()) for buffer in self.model.buffers()],
+            "buffers": {name: buffer._array.copy() for name, buffer in self.model.named_buffers()},
         }
 
     def _count_row(self, skipped: bool, before: Mapping[str, Any]) -> None:
@@ -400,8 +453,7 @@ class Trainer:
         if not skipped:
             self._row = {"skipped": 0}
             return
-        for buffer, array in before["buffers"]:
-            assign(buffer._array, array)
+        self._put_buffers(before)
         plain = {name: value for name, value in before.items() if name != "buffers"}
         self._row = {"skipped": self._row["skipped"] + 1, "before": self._row.get("before", plain)}
 
@@ -425,23 +477,23 @@ class Trainer:
         finally:
             random.load_state_dict(after)
             self.optimizer.zero_grad()
-            for buffer, array in before["buffers"]:
-                assign(buffer._array, array)
+            self._put_buffers(before)
+
+    def _put_buffers(self, before: Mapping[str, Any]) -> None:
+        for name, buffer in self.model.named_buffers():
+            assign(buffer._array, before["buffers"][name])
 
     def _compute(self, *parts: Any) -> list[Any]:
         """The step of the batches x, y, x, y, …: what a graph records. The losses."""
-        losses = self._gradients(*parts)
-        self.optimizer.step()
+        losses = [self._gradient(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+        self.optimizer.step(loss=losses)
         return losses
 
-    def _gradients(self, *parts: Any) -> list[Any]:
-        """The losses of the batches x, y, x, y, …, and into g the gradient of their mean."""
-        losses = []
-        for x, y in zip(parts[::2], parts[1::2], strict=True):
-            loss = self._loss(x, y)
-            (loss if self.accumulate == 1 else loss / self.accumulate).backward()
-            losses.append(loss.detach())
-        return losses
+    def _gradient(self, x: Any, y: Any) -> Any:
+        """A batch's loss; its share of the gradient is added to g."""
+        loss = self._loss(x, y)
+        (loss if self.accumulate == 1 else loss / self.accumulate).backward()
+        return loss.detach()
 
     def _loss(self, x: Any, y: Any) -> Any:
         with self.autocast:
@@ -469,12 +521,10 @@ class Trainer:
     def _leave(self, number: int) -> None:
         """Stop here, on a signal."""
         if self.folder is None:
-            raise Interrupted(f"stopped after step {self.step}; without a run folder, nothing was saved", number)
+            raise Interrupted(f"stopped after {self.place}; without a run folder, nothing was saved", number)
         path = self.save()
         self.folder.close()
-        raise Interrupted(
-            f"stopped after step {self.step}, saved in {path}; resume() and fit() go on from there", number
-        )
+        raise Interrupted(f"stopped after {self.place}, saved in {path}; resume() and fit() go on from there", number)
 
     def _give_up(self) -> None:
         """Stop here, with a checkpoint from before the steps that were skipped: nothing else has changed since."""
@@ -528,3 +578,9 @@ class Trainer:
         random.load_state_dict(state["random"])
         self._row = dict(state.get("row", {"skipped": 0}))
         self.step, self.tokens, self.extra = int(state["step"]), int(state["tokens"]), dict(state["extra"])
+        self._begun = None
+        self.optimizer.zero_grad()
+        if "begun" in state and self._graph is None:  # a recorded step is done as a whole: it is begun anew
+            begun = self._begin()
+            begun.go_on(state["begun"], self.model, self.optimizer)
+            self._begun = begun

@@ -37,6 +37,19 @@ def write_whole(path: str | os.PathLike[str], chunks: Iterable[Any]) -> int:
     return size
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text in UTF-8.
+
+    Raises:
+        OSError: as `write_whole`; says what helps.
+    """
+    try:
+        write_whole(path, [text.encode()])
+    except OSError as error:
+        advice = "See that the disk has room and the folder can be written to"
+        raise explained(error, f"{path} could not be written", advice) from error
+
+
 def write_all(descriptor: int, data: Any) -> int:
     """Write all bytes, in as many calls as it takes; returns how many they are."""
     view = memoryview(data)

@@ -20,12 +20,17 @@ def sum_of_squares(g):
     return float(total[0])
 
 
-def measure(vectors: Sequence[tuple[Any, Chunks]], max_norm: float | None = None) -> tuple[Any, Any, Any]:
+def measure(
+    vectors: Sequence[tuple[Any, Chunks]], max_norm: float | None = None, losses: Any = None
+) -> tuple[Any, Any, Any]:
     """The sum of squares over the chunks of several vectors, the clip factor and the finite check, without waiting.
+
+    Args:
+        losses: a float64 vector that is to be finite too, or None.
 
     Returns:
         Arrays of the device with one element each: ``sum`` (float64), ``scale`` = min(1, max_norm/(√sum + 1e-6)), or 1
-        without max_norm (float32), and ``ok``, 1 where the sum is finite (int32).
+        without max_norm (float32), and ``ok``, 1 where the sum and the losses are finite (int32).
     """
     grids = [runtime.blocks(chunks.count, 1, BLOCKS) if chunks.count else 0 for _, chunks in vectors]
     empty = runtime.device().empty
@@ -45,7 +50,10 @@ def measure(vectors: Sequence[tuple[Any, Chunks]], max_norm: float | None = None
         SOURCE["finish_norm"],
         grid=(1,),
         block=(256,),
-        arguments=(partials, first, 0.0 if max_norm is None else max_norm, total, scale, ok),
+        arguments=(
+            *(partials, first, 0.0 if max_norm is None else max_norm),
+            *(losses, 0 if losses is None else losses.size, total, scale, ok),
+        ),
     )
     return total, scale, ok
 

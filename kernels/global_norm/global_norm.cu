@@ -2,7 +2,7 @@
 // the device.
 //
 //     partials[b] = Σ over the chunks b, b + blocks, … of Σ g²        sum = Σ_b partials[b]
-//     norm = √sum        scale = min(1, max_norm/(norm + 1e-6))        ok = norm is finite
+//     norm = √sum        scale = min(1, max_norm/(norm + 1e-6))        ok = norm and losses are finite
 //
 // Where it is not, first_not_finite finds the first element to blame; elsewhere it returns at once.
 //
@@ -44,10 +44,11 @@ extern "C" __global__ void __launch_bounds__(256)
   sum_chunks(g, starts, lengths, groups, chunks, n, partials);
 }
 
-// One block. `scale` and `ok` may be null; max_norm of 0 means no clipping.
+// One block. `scale` and `ok` may be null; max_norm of 0 means no clipping. The losses are a handful: one thread reads
+// them.
 extern "C" __global__ void __launch_bounds__(256)
-    finish_norm(const double* __restrict__ partials, int count, double max_norm, double* __restrict__ sum,
-                float* __restrict__ scale, int* __restrict__ ok) {
+    finish_norm(const double* __restrict__ partials, int count, double max_norm, const double* __restrict__ losses,
+                int loss_count, double* __restrict__ sum, float* __restrict__ scale, int* __restrict__ ok) {
   double total = 0;
   for (int i = threadIdx.x; i < count; i += THREADS) total += partials[i];
   total = block_sum<THREADS / 32>(total);
@@ -55,7 +56,9 @@ extern "C" __global__ void __launch_bounds__(256)
   const double norm = sqrt(total);
   sum[0] = total;
   if (scale) scale[0] = max_norm > 0 ? (float)fmin(1.0, max_norm / (norm + 1e-6)) : 1.f;
-  if (ok) ok[0] = isfinite(norm) ? 1 : 0;
+  bool finite = isfinite(norm);
+  for (int i = 0; i < loss_count; i++) finite = finite && isfinite(losses[i]);
+  if (ok) ok[0] = finite ? 1 : 0;
 }
 
 // first[0] ← the smallest e of the chunks whose g[e] is inf or NaN, if ok[0] is 0; it comes in larger than any. (A

@@ -18,13 +18,11 @@ def step(
     g = grad * theta.dtype.type(grad_scale)
     if weight_decay and not decoupled:
         g += weight_decay * theta
+    new_buf = g if first or not momentum else momentum * buf + (1 - dampening) * g
+    direction = g + momentum * new_buf if momentum and nesterov else new_buf
+    kept = theta * (1 - lr * weight_decay) if decoupled else theta
+    new_theta = kept - lr * direction
+    # Written once all is there, so that memory that runs out leaves no half of an update.
+    theta[...] = new_theta
     if momentum:
-        if first:
-            buf[...] = g
-        else:
-            buf *= momentum
-            buf += (1 - dampening) * g
-        g = g + momentum * buf if nesterov else buf
-    if decoupled:
-        theta *= 1 - lr * weight_decay
-    theta -= lr * g
+        buf[...] = new_buf

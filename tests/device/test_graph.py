@@ -1,5 +1,7 @@
 """Captured graphs: the same bits as eager calls, safe beside eager work, and an error where they could not follow."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,29 @@ def test_a_skipped_step_in_a_replay(gpu):
         ends.append((run.losses(BATCHES[5:]), run.end()))
     assert ends[0] == ends[1]
     assert ends[0][1][2] == 7
+
+
+def test_a_loss_that_alone_is_not_finite_in_a_replay(gpu):
+    ends = []
+    for captured in (False, True):
+        run = Run(captured=False)
+        add = gd.Tensor(np.zeros((), np.float32)).to("cuda")
+
+        def step(x, y, run=run, add=add):
+            loss = cross_entropy(run.model(x), y) + add
+            loss.backward()
+            run.optimizer.step(loss=loss)
+            return loss
+
+        step = gd.graph(step) if captured else step
+        for number, (x, y) in enumerate(itertools.pairwise(BATCHES)):
+            with gd.no_grad():
+                add[...] = float("inf") if number == 4 else 0.0
+            step(x, y)
+            assert (run.optimizer.skipped, run.optimizer.bad_parameter) == (int(number >= 4), None)
+            assert np.isfinite(run.optimizer.grad_norm)
+        ends.append(run.end())
+    assert ends[0] == ends[1]
 
 
 def test_accumulating_in_a_graph_of_its_own(gpu):

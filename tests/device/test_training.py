@@ -1,5 +1,8 @@
 """The trainer, checkpoints and the command on a GPU."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -10,7 +13,7 @@ from gdengine.cli import main
 from gdengine.data import Windows, batched
 from gdengine.functional import cross_entropy
 from gdengine.models import GPT, GPTConfig
-from gdengine.training import Trainer, read_lines
+from gdengine.training import Interrupted, Trainer, read_lines
 from gdengine.training.checkpoint import load
 from gdengine.training.store import Store
 
@@ -82,6 +85,53 @@ def test_stopped_and_resumed_it_has_the_same_bits(gpu, graph, tmp_path):
     assert weights(whole) == weights(again)
     metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "part")]
     assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_stopped_between_batches_and_resumed_it_has_the_same_bits(gpu, graph, tmp_path):
+    """A recorded step begins anew; any other goes on in its middle."""
+    whole = trainer("cuda", tmp_path / "whole", accumulate=3)
+    whole.fit(3)
+    part = trainer("cuda", tmp_path / "part", accumulate=3)
+    loss_fn, calls = part.loss_fn, []
+
+    def loss(*given):
+        calls.append(1)
+        if len(calls) == 5 + 2:  # two validation batches come first
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss_fn(*given)
+
+    part.loss_fn = loss
+    with pytest.raises(Interrupted, match="step 1 and 2 of the 3"):
+        part.fit(3)
+    again = trainer("cuda", tmp_path / "part", accumulate=3, graph=graph)
+    assert again.resume() == 1
+    again.fit(3)
+    assert weights(whole) == weights(again)
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "part")]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize(("graph", "accumulate"), [(False, 1), (True, 2)])
+def test_a_step_whose_loss_alone_is_not_finite_changes_no_bit(gpu, graph, accumulate):
+    """The gradient is finite: a constant was added to the loss."""
+    one = trainer("cuda", graph=graph, accumulate=accumulate)
+    one.validation = None
+    added, loss_fn, seen = gd.Tensor(np.zeros((), np.float32)).to("cuda"), one.loss_fn, []
+    one.loss_fn = lambda *given: loss_fn(*given) + added
+
+    def spoil(which, record):
+        flat = which.optimizer.flats[0]
+        seen.append([flat.theta.get().tobytes(), *(vector.get().tobytes() for vector in flat.state.values())])
+        with gd.no_grad():
+            added[...] = float("nan") if record["step"] == 3 else float("-inf") if record["step"] == 4 else 0.0
+
+    one.callbacks.append(spoil)
+    one.fit(6)
+    assert [record.get("skipped") for record in one.history if "loss" in record] == [*[None] * 3, "loss", "loss", None]
+    assert seen[2] == seen[3] == seen[4] != seen[5]
+    assert (one.optimizer.t, one.optimizer.skipped) == (4, 2)
+    assert all(np.isfinite(record["grad_norm"]) for record in one.history if "loss" in record)
 
 
 def stop_after(step):

@@ -59,6 +59,21 @@ def test_a_skipped_step_changes_nothing_but_the_count(make, bad):
     assert opt.grad_norm == pytest.approx(np.sqrt(10), rel=1e-12)
 
 
+@RULES
+@pytest.mark.parametrize("loss", [np.inf, gd.Tensor(np.float32(np.nan)), [1.0, gd.Tensor(-np.inf)], (np.nan, 2.0)])
+def test_a_loss_that_is_not_finite_is_enough_to_skip(make, loss):
+    w, b = two()
+    opt = make([("w", w), ("b", b)], lr=0.1, clip_norm=1.0)
+    give(1.0, w, b)
+    assert opt.step(loss=[1.0, gd.Tensor(2.0)])
+    before = everything(opt)
+    give(1.0, w, b)
+    assert not opt.step(loss=loss)
+    assert everything(opt) == before
+    assert (opt.bad_parameter, opt.skipped, opt.t) == (None, 1, 1)
+    assert opt.grad_norm == pytest.approx(np.sqrt(10), rel=1e-12)
+
+
 def test_the_first_bad_parameter_is_named():
     w, b = two()
     opt = optim.SGD([("late", b), ("early", w)], lr=0.1)

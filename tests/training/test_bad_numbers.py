@@ -6,8 +6,10 @@ import pytest
 import gdengine as gd
 from gdengine import nn, optim
 from gdengine.functional import cross_entropy
+from gdengine.kernels import dispatch
 from gdengine.training import Diverged, Spikes, Trainer, read_lines
 from gdengine.training.checkpoint import load
+from tests.failing_memory import failing_memory
 
 GOOD = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
 
@@ -226,47 +228,35 @@ def test_a_recorded_step_cannot_skip_jumps():
 # ---- memory that runs out
 
 
-def test_an_allocation_that_fails_leaves_all_or_nothing(monkeypatch):
-    names = ("empty", "zeros", "empty_like", "zeros_like", "ones", "ascontiguousarray", "concatenate")
-    names += ("exp", "log", "sqrt", "where")  # where the reference allocates
-    real = {name: getattr(np, name) for name in names}
+@pytest.mark.parametrize("kernels", ["fused", "reference"])
+def test_an_array_that_cannot_be_had_in_a_step_leaves_all_or_nothing(monkeypatch, kernels):
+    if kernels == "fused" and (reason := dispatch.why_reference()):
+        pytest.skip(reason)
+    monkeypatch.setattr(dispatch, "choice", lambda: kernels)
     batches = batches_with(None, ())
-    counted = [0, -1]
 
-    def patched(name):
-        def allocate(*args, **kwargs):
-            counted[0] += 1
-            if counted[0] == counted[1]:
-                raise MemoryError(f"Unable to allocate ({name})")
-            return real[name](*args, **kwargs)
-
-        return allocate
-
-    def step(fail_at):
+    def step(memory, number):
+        """Bits before and after a step in which an allocation fails, and whether that came to pass."""
         trainer = make(batches)
-        trainer.fit(2)
-        before = state(trainer)
-        counted[:] = [0, fail_at]
-        for name in names:
-            monkeypatch.setattr(np, name, patched(name))
-        failed = False
+        trainer.fit(1)
+        before, failed = state(trainer), False
+        memory.fail(number)
         try:
-            trainer.fit(3)
+            trainer.fit(2)
         except MemoryError:
             failed = True
-        monkeypatch.undo()
-        return before, state(trainer), failed, counted[0]
+        count = memory.count
+        memory.fail(0)
+        return before, state(trainer), failed, count
 
-    before, after, failed, calls = step(-1)
-    assert not failed
-    assert calls > 5
-    outcomes = set()
-    for n in range(1, calls + 1):
-        _, now, failed, _ = step(n)
-        assert failed
-        assert now in (before, after), f"half an update, when allocation {n} fails"
-        outcomes.add(now == before)
-    assert True in outcomes
+    with failing_memory() as memory:
+        before, after, failed, count = step(memory, 0)
+        assert not failed
+        assert count > 15
+        for n in range(1, count + 1):
+            _, now, failed, _ = step(memory, n)
+            assert failed
+            assert now in (before, after), f"half an update, when allocation {n} of {count} fails"
 
 
 def test_half_an_update_is_never_gone_on_with(monkeypatch, tmp_path):

@@ -212,6 +212,63 @@ def test_a_file_that_may_not_grow_leaves_the_last_checkpoint_whole(place, whole)
     assert not list((folder / "run").rglob("*.tmp"))
 
 
+FULL = """
+mount -t tmpfs -o size=$1 tmpfs small || exit 99
+shift
+cp -r run small/run
+cd small
+"$@"
+code=$?
+cp -r run ../after
+exit $code
+"""
+
+
+def in_a_small_folder(folder, size, *arguments):
+    """Start the real command with ``run`` on a disk of so many bytes; what is on it in the end is in ``after``."""
+    (folder / "small").mkdir()
+    program = [sys.executable, "-m", "gdengine", *map(str, arguments)]
+    return subprocess.Popen(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL, "sh", str(size), *program],
+        **{"cwd": folder, "env": environment(folder), "text": True},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+    )
+
+
+def why_no_small_disk():
+    """Why no disk can be made here; empty if one can."""
+    tried = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    try:
+        done = subprocess.run(tried, capture_output=True, text=True)
+    except OSError as error:
+        return f"a small disk needs unshare: {error}"
+    return f"a small disk cannot be mounted here: {done.stderr.strip()}" if done.returncode else ""
+
+
+def test_a_disk_that_is_full_leaves_the_last_checkpoint_whole(place, whole):
+    """On a disk with room for two checkpoints and a half, so that the third is cut off by the disk itself."""
+    if reason := why_no_small_disk():
+        pytest.skip(reason)
+    folder = place / "full"
+    folder.mkdir()
+    finish(train(folder, 5))
+    paths = Store(folder / "run" / "checkpoints").paths()
+    before = {path.name: path.read_bytes() for path in paths}
+    used = [-(-path.stat().st_size // 4096) for path in (folder / "run").rglob("*") if path.is_file()]
+    room = 4096 * (sum(used) + max(used) // 2)  # in whole pages; half of another checkpoint
+    process = in_a_small_folder(folder, room, "train", "--resume", "run", "--steps", STEPS)
+    output = finish(process, code=1)
+    assert os.strerror(errno.ENOSPC) in output
+    assert "See that the disk has room and the folder can be written to, and resume" in output
+    after = Store(folder / "after" / "checkpoints").paths()
+    assert {path.name: path.read_bytes() for path in after} == before
+    assert not list((folder / "after").rglob("*.tmp"))
+    shutil.rmtree(folder / "run")
+    (folder / "after").rename(folder / "run")
+    go_on(folder)
+    assert_same_run(whole[0], folder)
+
+
 # ---- signals
 
 
@@ -231,8 +288,30 @@ def test_a_signal_stops_with_a_checkpoint(place, number, code):
     wait_for_lines(folder / "run" / "metrics.jsonl", 4, process)
     process.send_signal(number)
     output = finish(process, code=code)
-    step = int(re.search(r"Stopped after step (\d+), with a checkpoint", output)[1])
+    step = int(re.search(r"Stopped after step (\d+).*, with a checkpoint", output)[1])
     assert load(Store(folder / "run" / "checkpoints").newest())["step"] == step
+
+
+def test_a_signal_does_not_wait_for_the_end_of_a_long_step(place):
+    """With accumulation it stops between two batches, and what they have come to is in the checkpoint."""
+    long = ("--accumulate", 400, "--eval-every", 0)
+    folders = [place / name for name in ("long", "long-stopped")]
+    for folder in folders:
+        folder.mkdir()
+    finish(command(folders[0], "train", *TRAIN, *long, "--steps", 2))
+    process = command(folders[1], "train", *TRAIN, *long, "--steps", 2)
+    wait_for_lines(folders[1] / "run" / "timings.jsonl", 1, process)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output = finish(process, code=143)
+    done = re.search(r"Stopped after step 1 and (\d+) of the 400 batches of step 2, with a checkpoint", output)[1]
+    assert "SIGTERM: stopping when this batch is done, with a checkpoint" in output
+    listed = finish(command(folders[1], "checkpoint", "ls", "run"))
+    assert "step        1" in listed
+    assert f"and {done} batches of the next" in listed
+    assert "whole" in finish(command(folders[1], "checkpoint", "verify", "run"))
+    finish(command(folders[1], "train", "--resume", "run"))
+    assert_same_run(*folders, steps=2)
 
 
 SLOW = """

@@ -59,6 +59,19 @@ def test_cut_leaves_what_was_there_at_the_step(lines):
     assert lines.path.read_bytes() == before
 
 
+def test_what_a_power_cut_left_after_the_step_is_cut_off_and_before_it_an_error(lines):
+    for step in range(1, 4):
+        lines.write({"step": step, "loss": 1.0})
+    before = lines.path.read_bytes()
+    with open(lines.path, "ab") as file:
+        file.write(bytes(40) + b'\n{"step": 5}\n')
+    assert len(cut_lines(lines.path, 3)) == 3
+    assert lines.path.read_bytes() == before
+    lines.path.write_bytes(b"garbage\n" + before)
+    with pytest.raises(ValueError, match=r"line 1 is not JSON.*take that line out to go on"):
+        cut_lines(lines.path, 3)
+
+
 def test_cut_takes_the_closing_line_away(lines):
     lines.write({"step": 3, "loss": 1.0})
     before = lines.path.read_bytes()

@@ -1,16 +1,23 @@
 import re
 import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from gdengine import kernels
 from gdengine.cli import main
+from gdengine.kernels import dispatch
 from gdengine.training import Csv, Settings
 from gdengine.training.charts import Chart, Line, thinned
 from gdengine.training.comparison import Comparison
 from gdengine.training.numbers import duration, shown
 from gdengine.training.recorded import RecordedRun
+from gdengine.training.report import environment
+
+KERNELS = Path(kernels.__file__).resolve().parent
 
 
 @pytest.fixture
@@ -162,3 +169,27 @@ def test_checkpoints_are_listed_checked_and_shown(run):
 def test_a_table_is_no_record_of_its_own(make_trainer, tmp_path):
     make_trainer(run=tmp_path / "run", callbacks=[Csv()]).fit(1)
     assert RecordedRun(tmp_path / "run").results()["steps"] == 1
+
+
+# ---- the environment
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        (KERNELS / "__pycache__", f"{KERNELS.name}/__pycache__"),
+        (Path.home() / ".cache" / "gdengine", "~/.cache/gdengine"),
+        (Path("/scratch/of mine/gdengine"), "$NUMBA_CACHE_DIR/gdengine"),
+        (Path("/mnt/odd/gdengine"), "gdengine"),
+        (None, "none can be written: every run compiles anew"),
+    ],
+)
+def test_where_the_kernels_are_kept_names_no_path_of_the_machine(monkeypatch, place, named):
+    cache = pytest.importorskip("gdengine.kernels.common.cache", reason="without Numba nothing is compiled")
+    monkeypatch.setattr(cache, "folder", lambda: place)
+    monkeypatch.setattr(dispatch, "choice", lambda: "fused")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/scratch/of mine")
+    told = {name: value for name, value in environment() if name != "gdengine"}  # which says where it is installed
+    assert told["cache"] == named
+    for root in (str(Path.home()), str(KERNELS.parent), tempfile.gettempdir()):
+        assert not [value for value in told.values() if f"{root}/" in value]

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from gdengine.training.settings import SECTIONS, Settings, SettingsError, read_toml
+from gdengine.training.settings import OTHER_NAMES, SECTIONS, Settings, SettingsError, read_toml
 
 
 def test_a_toml_file_holds_every_setting(tmp_path):
@@ -66,6 +66,7 @@ def test_numbers_take_their_type():
         ({"schedule": "cosin"}, "schedule must be one of constant, linear, cosine"),
         ({"n_embd": 130}, "n_embd must be a multiple of n_head"),
         ({"n_layers": 3}, "there is no setting 'n_layers'; did you mean n_layer"),
+        ({"learning_rate": 3}, "there is no setting 'learning_rate'; did you mean lr"),
         ({"learning_rate": 3}, "there is no setting 'learning_rate'"),
         ({"xyzzy": 3}, "there is no setting 'xyzzy'; there are corpus, held_out"),
     ],
@@ -108,3 +109,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "latin.toml").write_bytes(b"[data]\ncorpus = 'caf\xe9'")
     with pytest.raises(SettingsError, match="not a TOML file"):
         read_toml(tmp_path / "latin.toml")
+
+
+def test_names_from_elsewhere_lead_to_settings_that_there_are():
+    names = Settings().to_dict()
+    assert set(OTHER_NAMES.values()) <= names.keys()
+    assert not OTHER_NAMES.keys() & names.keys()

@@ -2,6 +2,7 @@ import math
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -293,6 +294,12 @@ def test_a_folder_with_another_run_is_not_written_over(make_trainer, tmp_path):
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_folder_that_cannot_be_made(make_trainer, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"there can be no folder .*file/run: .*Give the run another one"):
+        make_trainer(run=tmp_path / "file" / "run").fit(2)
+
+
 def test_a_folder_where_nothing_came_about_is_taken(make_trainer, tmp_path):
     bad = [(np.zeros((2, 9), int), np.zeros((2, 9), int))]
     with pytest.raises(ValueError, match="block_size"):
@@ -468,6 +475,62 @@ def test_a_trainer_that_was_made_otherwise_does_not_go_on(make_trainer, tmp_path
     make_trainer(run=tmp_path / "run").fit(2)
     with pytest.raises(ValueError, match=r"made with accumulate = 2 \(was 1\)"):
         make_trainer(run=tmp_path / "run", accumulate=2).resume()
+
+
+def changed(make_trainer, run):
+    """A trainer for the same run, from a script that was changed since."""
+    trainer = make_trainer(run=run)
+    group = trainer.optimizer.param_groups[0]
+    group["weight_decay"], group["betas"], group["lr"] = 0.3, (0.8, 0.9), optim.warmup_cosine(2e-2, 3, 40)
+    return trainer
+
+
+def test_settings_that_a_script_changed_since_are_told(make_trainer, tmp_path):
+    make_trainer(run=tmp_path / "run").fit(2)
+    trainer, lines = changed(make_trainer, tmp_path / "run"), []
+    with gd.no_grad():
+        trainer.model.config = replace(trainer.model.config, dropout=0.5)
+    trainer.resume(lines.append)
+    name = "optimizer.param_groups[0]"
+    schedule = "Warmup(steps=3, after=Cosine(peak={}, total=37, floor=0.0))"
+    assert sorted(lines) == [
+        "model.config.dropout is 0.5 from here on, and was 0.2 when the checkpoint was written",
+        f"{name}['betas'] stays [0.9, 0.999], as in the checkpoint: assign [0.8, 0.9] after resume() if it is to "
+        "change",
+        f"{name}['lr'] is {schedule.format(0.02)} from here on, and was {schedule.format(0.01)} when the checkpoint "
+        "was written",
+        f"{name}['weight_decay'] stays 0.01, as in the checkpoint: assign 0.3 after resume() if it is to change",
+    ]
+    assert trainer.optimizer.param_groups[0]["weight_decay"] == 0.01
+    with pytest.warns(UserWarning, match=r"optimizer\.param_groups") as seen:
+        changed(make_trainer, tmp_path / "run").resume()
+    assert len(seen) == 3
+    assert {warning.filename for warning in seen} == {__file__}
+
+
+def test_a_number_in_place_of_a_schedule_is_told_and_the_other_way_round(make_trainer, tmp_path):
+    def make(name, lr):
+        trainer = make_trainer(run=tmp_path / name)
+        trainer.optimizer.lr = lr
+        return trainer
+
+    make("number", 0.5).fit(1)
+    make("function", lambda t: 0.5).fit(1)
+    for name, lr, told in (
+        ("number", lambda t: 0.25, "stays 0.5, as in the checkpoint: assign a function"),
+        ("function", 0.25, "is 0.25 from here on, and was a function"),
+        ("function", lambda t: 0.25, ""),
+    ):
+        lines = []
+        make(name, lr).resume(lines.append)
+        assert len(lines) == bool(told)
+        assert told in "".join(lines)
+
+
+def test_nothing_is_told_where_nothing_was_changed(make_trainer, tmp_path, recwarn):
+    make_trainer(run=tmp_path / "run").fit(2)
+    make_trainer(run=tmp_path / "run").resume()
+    assert not recwarn.list
 
 
 def test_saving_needs_a_folder(make_trainer):

@@ -47,7 +47,7 @@ def many_partial_sums_and_a_small_norm() -> None:
     """More partial sums than the last block has threads; the 1e-6 in the clip factor counts."""
     partials = np.abs(normal(600).astype(np.float64)) * 1e-12
     total, scale, ok = np.zeros(1), np.zeros(1, np.float32), np.zeros(1, np.int32)
-    arguments = (partials, 600, 1e-7, total, scale, ok)
+    arguments = (partials, 600, 1e-7, None, 0, total, scale, ok)
     runtime.launch(cuda.SOURCE["finish_norm"], grid=(1,), block=(256,), arguments=arguments)
     np.testing.assert_allclose(total, [partials.sum()], rtol=600 * 2.0**-53)
     np.testing.assert_allclose(scale, [1e-7 / (math.sqrt(partials.sum()) + 1e-6)], rtol=2.0**-23)
@@ -60,6 +60,20 @@ def the_largest_numbers_do_not_overflow() -> None:
     total, _, ok = cuda.measure([(g, whole(10))], 1.0)
     assert ok[0] == 1
     np.testing.assert_allclose(total[0], reference.sum_of_squares(g), rtol=1e-14)
+
+
+@case
+def a_loss_that_is_not_finite_is_enough() -> None:
+    g, losses = normal(100), normal(5).astype(np.float64)
+    for bad in (0.0, 1e300, np.nan, np.inf, -np.inf):
+        for place in (0, 4):
+            changed = losses.copy()
+            changed[place] = bad
+            total, _, ok = cuda.measure([(g, whole(100))], 1.0, changed)
+            assert ok[0] == math.isfinite(bad)
+            np.testing.assert_allclose(total[0], reference.sum_of_squares(g), rtol=100 * 2.0**-53)
+    g[7] = np.nan
+    assert cuda.measure([(g, whole(100))], 1.0, losses)[2][0] == 0
 
 
 @case
