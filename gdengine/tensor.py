@@ -759,7 +759,7 @@ class Tensor:
     def permute(self, *dims: Any) -> "Tensor":
         return F.permute(self, *dims)
 
-    def squeeze(self, dim: int | None = None) -> "Tensor":
+    def squeeze(self, dim: int | tuple[int, ...] | list[int] | None = None) -> "Tensor":
         return F.squeeze(self, dim)
 
     def unsqueeze(self, dim: int) -> "Tensor":

@@ -73,18 +73,21 @@ def argmax(
     x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
 ) -> Tensor:
     """Where the largest value stands (the first of equals): int64; no gradient. Of the flat tensor by default."""
-    x = as_tensor(x)
-    axis = dim if axis is None else axis
-    return wrap(np.argmax(x._array, axis=axis, keepdims=keepdim or keepdims))
+    return _place(np.argmax, x, dim if axis is None else axis, keepdim or keepdims)
 
 
 def argmin(
     x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
 ) -> Tensor:
     """Where the smallest value stands, as `argmax`."""
+    return _place(np.argmin, x, dim if axis is None else axis, keepdim or keepdims)
+
+
+def _place(find: Any, x: Any, dim: int | None, keep: bool) -> Tensor:
     x = as_tensor(x)
-    axis = dim if axis is None else axis
-    return wrap(np.argmin(x._array, axis=axis, keepdims=keepdim or keepdims))
+    if dim is not None and x.ndim:
+        axes_of(x, dim, None)  # raises where there is no such axis
+    return wrap(find(x._array, axis=dim, keepdims=keep))
 
 
 def any(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: bool = False) -> Tensor:
