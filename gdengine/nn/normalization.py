@@ -167,7 +167,7 @@ class BatchNorm2d(_BatchNorm):
 
 def _last_axis(layer: str, shape: int | Sequence[int]) -> int:
     """The size of the last axis, which may stand in a list by itself."""
-    sizes: Sequence[int] = shape if isinstance(shape, tuple | list) else (shape,)  # type: ignore[assignment]
+    sizes: Sequence[int] = shape if isinstance(shape, tuple | list) else (shape,)
     if len(sizes) != 1:
         raise ValueError(
             f"{layer} normalises over the last axis alone, got normalized_shape={shape!r}: join the axes first, "
