@@ -14,6 +14,7 @@ OPERATIONS = sorted(path.parent.name for path in ROOT.glob("*/cpu.py"))
 
 # The arguments that functions write into.
 WRITTEN = {"out", "dx", "dw", "db", "dq", "dk", "dv", "theta", "m", "v_max", "buf", "average"}
+WRITTEN_BY = {"adamw.step": {"v"}, "moments.step": {"v"}, "rmsprop.step": {"v", "mean"}}
 
 
 def module(operation, kind=""):
@@ -50,7 +51,7 @@ def floats(case):
 
 
 def is_written(name, argument):
-    return argument in WRITTEN or (argument == "v" and name == "adamw.step")
+    return argument in WRITTEN or argument in WRITTEN_BY.get(name, ())
 
 
 def small_cases(name, at_most=8):

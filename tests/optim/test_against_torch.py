@@ -8,6 +8,16 @@ from gdengine import optim
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
+
+@pytest.fixture(autouse=True)
+def _numbers_of_torchs_in_float64():
+    """NAdam's product of all momenta is a tensor of the default dtype there; here it is computed in float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
 SGD = {
     "plain": {},
     "decay": {"weight_decay": 0.1},

@@ -230,3 +230,27 @@ def test_the_settings_that_print():
         "decoupled_weight_decay=False, maximize=False\n"
         ")"
     )
+
+
+def test_rmsprop_may_be_told_of_momentum_and_centre_half_way():
+    """What is switched on starts from zeros, as if it had been there and nothing had happened."""
+    w = nn.Parameter(np.ones(3))
+    opt = optim.RMSprop([w], lr=0.1, alpha=0.5, eps=0.5)
+    assert set(opt.flats[0].state) == {"square_avg"}
+    w.grad = np.full(3, 2.0)
+    opt.step()
+    np.testing.assert_allclose(w.numpy(), first := 1 - 0.1 * 2 / (np.sqrt(2) + 0.5), rtol=1e-15)
+    opt.param_groups[0].update(momentum=0.5, centered=True)
+    w.grad = np.full(3, 2.0)
+    opt.step()
+    np.testing.assert_allclose(w.numpy(), first - 0.1 * 2 / (np.sqrt(3 - 1) + 0.5), rtol=1e-15)
+    assert set(opt.state_dict()["state"]["param.0"]) == {"step", "square_avg", "momentum_buffer", "grad_avg"}
+
+
+def test_where_rounding_leaves_less_than_no_spread_a_centred_step_is_finite():
+    w = nn.Parameter(np.ones(1, np.float32))
+    opt = optim.RMSprop([w], lr=1e-3, alpha=0.9, centered=True)
+    for _ in range(400):  # one and the same gradient: v and the mean's square meet
+        w.grad = np.full(1, 0.1, np.float32)
+        assert opt.step()
+    assert np.isfinite(w.numpy()).all()
