@@ -115,12 +115,12 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """ln(1 + e^(beta·x)) / beta, and x itself where beta·x > threshold. Backward: dy ⊙ σ(beta·x), or dy."""
     x = floating(x)
     array = x._array
-    beta = float(beta)
+    beta, dtype = float(beta), x.dtype
     z = wide(array) * beta
     curve = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta
 
     def backward(dy: Any) -> tuple[Any]:
-        return (narrow(np.where(z > threshold, dy, dy * _sigmoid(z)), array),)
+        return (np.where(z > threshold, dy, dy * _sigmoid(z)).astype(dtype, copy=False),)
 
     return record("softplus", narrow(np.where(z > threshold, array, curve), array), (x,), backward)
 

@@ -130,7 +130,7 @@ def _avg_pool(
         raise ValueError(f"{name} divides by a number from 1 up, got divisor_override={divisor}")
     images, window, geometry = _windows(name, axes, x, kernel_size, stride, padding, 1, ceil_mode)
     images = wide(images)
-    own, shape, dtype = x.shape, images.shape, images.dtype
+    own, shape, dtype, own_dtype = x.shape, images.shape, images.dtype, x.dtype
     xp = namespace(images)
     z_shape = (*shape[:2], *geometry.padded(shape, window))
     z = xp.zeros(z_shape, dtype)
@@ -148,7 +148,7 @@ def _avg_pool(
         dz = xp.zeros(z_shape, dtype)
         for i, j in elements:
             dz[geometry.under(i, j)] += share
-        return (narrow(dz[geometry.inside(shape)].reshape(own), x._array),)
+        return (dz[geometry.inside(shape)].reshape(own).astype(own_dtype, copy=False),)
 
     return record(name, narrow(y.reshape(*own[:-axes], *geometry.output[2 - axes :]), x._array), (x,), backward)
 

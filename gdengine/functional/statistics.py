@@ -50,7 +50,7 @@ def std(
 def _spread(name: str, x: Any, dim: Dims, axis: Dims, correction: float, keep: bool) -> Tensor:
     x = floating(x)
     dims, array, correction = axes_of(x, dim, axis), wide(x._array), float(correction)
-    n = math.prod([x.shape[d] for d in dims])
+    n, dtype = math.prod([x.shape[d] for d in dims]), x.dtype
     if n <= correction:
         raise ValueError(
             f"{name} over axes {dims} of a tensor of shape {x.shape} has {n} elements, and correction={correction:g} "
@@ -64,10 +64,10 @@ def _spread(name: str, x: Any, dim: Dims, axis: Dims, correction: float, keep: b
     def backward(dy: Any) -> tuple[Any]:
         dy = kept(wide(dy), dims, keep)
         if name == "var":
-            return (narrow(dy * (2 / (n - correction)) * centred, x._array),)
+            return ((dy * (2 / (n - correction)) * centred).astype(dtype, copy=False),)
         flat = y == 0
         slope = dy * ~flat / (np.where(flat, y.dtype.type(1), y) * (n - correction))
-        return (narrow(slope * centred, x._array),)
+        return ((slope * centred).astype(dtype, copy=False),)
 
     result = narrow(y if keep else y.squeeze(dims), x._array)
     return record(name, result, (x,), backward, keeps_output=name == "std")
