@@ -14,6 +14,7 @@ for the blocks of a transformer, which keep some twenty times as much. It costs 
 Source: Chen, Xu, Zhang and Guestrin (2016), section 4.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,19 @@ from . import precision, tape
 from .random import default_generator
 from .tape import Edge, Node, Recomputed, enable_grad, is_below, next_number
 from .tensor import Tensor, wrap
+
+
+class _Mode(threading.local):
+    def __init__(self) -> None:
+        self.again = False
+
+
+mode = _Mode()
+
+
+def is_recomputing() -> bool:
+    """Whether what runs now has run before, and runs again for a backward: what counts or collects has to know."""
+    return mode.again
 
 
 def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -32,7 +46,8 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     Args:
         function: gives a tensor, or a tuple or list with tensors. It is called again in the backward, and must do the
             same then: draw its random numbers from gdengine.random's default generator, and depend on nothing that
-            changes in between (``model.eval()`` before the backward). What else it does, it does twice.
+            changes in between (``model.eval()`` before the backward). Batch normalisation takes each batch into its
+            running statistics once (PyTorch's does it twice); what else the function does, it does twice.
 
     Raises:
         RuntimeError: in the backward: the function drew another number of random numbers, gave other shapes, or used
@@ -54,13 +69,15 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     name = f"checkpoint({getattr(function, '__name__', type(function).__name__)})"
 
     def backward(dys: Any, walk: Any) -> None:
-        floor, after = next_number(), default_generator.state_dict()
+        floor, after, outer = next_number(), default_generator.state_dict(), mode.again
         default_generator.load_state_dict(before)
+        mode.again = True
         try:
             with enable_grad(), precision.autocast(dtype or "fp32"):
                 again = _tensors(function(*args, **kwargs))
             drawn = default_generator.call - before["call"]
         finally:
+            mode.again = outer
             default_generator.load_state_dict(after)
         if [out.shape for out in again] != shapes or drawn != calls:
             raise RuntimeError(

@@ -597,6 +597,9 @@ class Tensor:
     def __or__(self, other: Any) -> "Tensor":
         return compare(np.bitwise_or, self, other)
 
+    def __xor__(self, other: Any) -> "Tensor":
+        return compare(np.bitwise_xor, self, other)
+
     def __invert__(self) -> "Tensor":
         return wrap(~self._array)
 
@@ -606,7 +609,7 @@ class Tensor:
     def all(self, dim: Any = None, keepdim: bool = False, **numpy_names: Any) -> "Tensor":
         return F.all(self, dim, keepdim, **_given(numpy_names))
 
-    __rand__, __ror__ = __and__, __or__
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     __hash__ = object.__hash__
 
@@ -758,7 +761,7 @@ class Tensor:
     def permute(self, *dims: Any) -> "Tensor":
         return F.permute(self, *dims)
 
-    def squeeze(self, dim: int | None = None) -> "Tensor":
+    def squeeze(self, dim: int | tuple[int, ...] | list[int] | None = None) -> "Tensor":
         return F.squeeze(self, dim)
 
     def unsqueeze(self, dim: int) -> "Tensor":

@@ -243,3 +243,34 @@ def test_less_is_kept():
         tracemalloc.stop()
         loss.backward()
     assert sizes[1] < sizes[0] / 4
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_running_statistics_take_each_batch_once(momentum):
+    x = normal(8, 3, dtype=np.float32)
+
+    def state_after(call):
+        norm = nn.BatchNorm1d(3, momentum=momentum)
+        for scale in (1, 2):
+            call(norm, gd.tensor(x * scale, requires_grad=True)).sum().backward()
+        return [array.tolist() for array in norm.state_dict().values()]
+
+    plain = state_after(lambda norm, y: norm(y))
+    assert state_after(gd.checkpoint) == plain
+    assert state_after(lambda norm, y: gd.checkpoint(lambda z: gd.checkpoint(norm, z), y)) == plain
+
+
+def test_after_an_error_in_the_second_run_statistics_are_taken_again():
+    norm, calls = nn.BatchNorm1d(3), []
+
+    def failing(x):
+        calls.append(0)
+        if len(calls) == 2:
+            raise OSError("once")
+        return norm(x)
+
+    y = gd.checkpoint(failing, leaf(4, 3, dtype=np.float32))
+    with pytest.raises(OSError, match="once"):
+        y.sum().backward()
+    norm(normal(4, 3, dtype=np.float32))
+    assert norm.num_batches_tracked.item() == 2

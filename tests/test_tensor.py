@@ -317,6 +317,8 @@ def test_masks_combine():
     x = gd.tensor([-1.0, 0.0, 2.0])
     np.testing.assert_array_equal(((x > 0) | (x < 0)).numpy(), [True, False, True])
     np.testing.assert_array_equal(((x > 0) & ~(x > 1)).numpy(), [False, False, False])
+    np.testing.assert_array_equal(((x >= 0) ^ (x > 1)).numpy(), [False, True, False])
+    np.testing.assert_array_equal((True ^ (x > 1)).numpy(), [True, True, False])
     assert (x > 1).any()
     assert not (x > 1).all()
 

@@ -8,6 +8,7 @@ import numpy as np
 from .. import kernels
 from ..device import check_same
 from ..kernels.common.erf import erf
+from ..kernels.common.wide import narrow, wide
 from ..tensor import Tensor, as_tensor, record
 from .elementwise import floating, multiply, sigmoid
 from .shaping import axis_of, split
@@ -22,11 +23,13 @@ def relu(x: Any) -> Tensor:
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope·x. Backward: dy, times negative_slope where x ≤ 0."""
-    x = as_tensor(x)
+    x = floating(x)
     array = x._array
+    slope = float(negative_slope)
 
     def scaled(values: Any) -> Any:
-        return np.where(array > 0, values, values * negative_slope)
+        values = wide(values)
+        return narrow(np.where(array > 0, values, values * slope), array)
 
     return record("leaky_relu", scaled(array), (x,), lambda dy: (scaled(dy),), keeps=(x,))
 
@@ -41,13 +44,14 @@ def relu6(x: Any) -> Tensor:
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """x where x > 0, else alpha·(eˣ − 1) (Clevert et al. 2016). Backward: dy, times alpha·eˣ where x ≤ 0."""
     x = floating(x)
-    array = x._array
-    y = np.where(array > 0, array, alpha * np.expm1(np.minimum(array, 0)))
+    array, z, alpha = x._array, wide(x._array), float(alpha)
+    y = np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
 
     def backward(dy: Any) -> tuple[Any]:
-        return (np.where(array > 0, dy, dy * alpha * np.exp(np.minimum(array, 0))),)
+        d = wide(dy)
+        return (narrow(np.where(z > 0, d, d * alpha * np.exp(np.minimum(z, 0))), array),)
 
-    return record("elu", y, (x,), backward, keeps=(x,))
+    return record("elu", narrow(y, array), (x,), backward, keeps=(x,))
 
 
 def gelu(x: Any, approximate: str = "tanh") -> Tensor:
@@ -67,12 +71,13 @@ def gelu(x: Any, approximate: str = "tanh") -> Tensor:
     if approximate == "tanh":
         y = kernels.gelu.forward(array)
         return record("gelu", y, (x,), lambda dy: (kernels.gelu.backward(dy, array),), keeps=(x,))
-    below = 0.5 * (1 + erf(array * math.sqrt(0.5)))
+    z = wide(array)
+    below = 0.5 * (1 + erf(z * math.sqrt(0.5)))
 
     def backward(dy: Any) -> tuple[Any]:
-        return (dy * (below + array * np.exp(-0.5 * array * array) * (1 / math.sqrt(2 * math.pi))),)
+        return (narrow(wide(dy) * (below + z * np.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))), array),)
 
-    return record("gelu", array * below, (x,), backward, keeps=(x,))
+    return record("gelu", narrow(z * below, array), (x,), backward, keeps=(x,))
 
 
 def silu(x: Any) -> Tensor:
@@ -110,13 +115,14 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """ln(1 + e^(beta·x)) / beta, and x itself where beta·x > threshold. Backward: dy ⊙ σ(beta·x), or dy."""
     x = floating(x)
     array = x._array
-    z = array * beta
+    beta, dtype = float(beta), x.dtype
+    z = wide(array) * beta
     curve = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta
 
     def backward(dy: Any) -> tuple[Any]:
-        return (np.where(z > threshold, dy, dy * _sigmoid(z)),)
+        return (np.where(z > threshold, dy, dy * _sigmoid(z)).astype(dtype, copy=False),)
 
-    return record("softplus", np.where(z > threshold, array, curve), (x,), backward)
+    return record("softplus", narrow(np.where(z > threshold, array, curve), array), (x,), backward)
 
 
 def logsigmoid(x: Any) -> Tensor:
@@ -178,11 +184,14 @@ def _sigmoid(z: Any) -> Any:
 def softmax(x: Any, dim: int = -1) -> Tensor:
     """eˣ / Σ eˣ along ``dim``. Backward: y ⊙ (dy − Σ dy ⊙ y)."""
     x = floating(x)
-    e = np.exp(x._array - x._array.max(axis=dim, keepdims=True))
-    y = e / e.sum(axis=dim, keepdims=True)
+    axis = axis_of(x, dim) if x.ndim else None
+    z = wide(x._array)
+    e = np.exp(z - (z.max(axis=axis, keepdims=True) if z.size else 0))
+    y = narrow(e / e.sum(axis=axis, keepdims=True), x._array)
 
     def backward(dy: Any) -> tuple[Any]:
-        return (y * (dy - (dy * y).sum(axis=dim, keepdims=True)),)
+        d, p = wide(dy), wide(y)
+        return (narrow(p * (d - (d * p).sum(axis=axis, keepdims=True)), y),)
 
     return record("softmax", y, (x,), backward, keeps_output=True)
 
@@ -190,10 +199,14 @@ def softmax(x: Any, dim: int = -1) -> Tensor:
 def log_softmax(x: Any, dim: int = -1) -> Tensor:
     """x − ln Σ eˣ along ``dim``. Backward: dy − eʸ ⊙ Σ dy."""
     x = floating(x)
-    shifted = x._array - x._array.max(axis=dim, keepdims=True)
-    y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
+    axis = axis_of(x, dim) if x.ndim else None
+    z = wide(x._array)
+    shifted = z - (z.max(axis=axis, keepdims=True) if z.size else 0)
+    with np.errstate(divide="ignore"):  # the logarithm of nothing, over no elements
+        y = narrow(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)), x._array)
 
     def backward(dy: Any) -> tuple[Any]:
-        return (dy - np.exp(y) * dy.sum(axis=dim, keepdims=True),)
+        d = wide(dy)
+        return (narrow(d - np.exp(wide(y)) * d.sum(axis=axis, keepdims=True), y),)
 
     return record("log_softmax", y, (x,), backward, keeps_output=True)

@@ -10,6 +10,7 @@ from ..device import check_same
 from ..kernels.common.store import store
 from ..kernels.common.wide import narrow, wide
 from ..precision import operand, sum_dtype
+from ..recomputation import is_recomputing
 from ..tape import no_grad
 from ..tensor import Tensor, record
 from .elementwise import floating
@@ -83,7 +84,8 @@ def batch_norm(
     """(x − mean) / √(var + eps) ⊙ weight + bias for each channel (Ioffe and Szegedy 2015, algorithm 1).
 
     While ``training``, mean and var (divisor n) are those of the batch, and the running ones follow, in place:
-    running += momentum · (batch's − running), with the variance's divisor n − 1. Else the running ones are used.
+    running += momentum · (batch's − running), with the variance's divisor n − 1; once for each batch, also where
+    `gdengine.checkpoint` computes it anew. Else the running ones are used.
 
     Args:
         x: ``(N, C, ...)``.
@@ -169,7 +171,7 @@ def _check_running(channels: int, mean: Tensor | None, var: Tensor | None, train
 
 
 def _follow(running: Tensor | None, now: Any, momentum: float) -> None:
-    if running is not None:
+    if running is not None and not is_recomputing():
         with no_grad():
             running.copy_(running._array * (1 - momentum) + now * momentum)
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..device import beside, check_same, is_on_cuda, namespace
+from ..kernels.common.wide import narrow, wide
 from ..tensor import Tensor, as_tensor, is_floating, record, tensors_of, to_array, value_of, wrap
 
 # ---- two operands
@@ -289,11 +290,14 @@ def over(dy: Any, divisor: Any) -> Any:
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    """The gradient of an operand of ``shape`` from that of the broadcast result: summed over what was repeated."""
+    """The gradient of an operand of ``shape`` from that of the broadcast result: summed over what was repeated.
+
+    In float32 where it is bfloat16: of a row of more than 256 ones, the sum in bfloat16 would stay at 256.
+    """
     if gradient.shape != shape:
         extra = gradient.ndim - len(shape)
         repeated = tuple(range(extra)) + tuple(
             extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
         )
-        gradient = gradient.sum(axis=repeated, keepdims=True).reshape(shape)
+        gradient = narrow(wide(gradient).sum(axis=repeated, keepdims=True), gradient).reshape(shape)
     return gradient if gradient.dtype == dtype else gradient.astype(dtype)

@@ -10,7 +10,7 @@ from ..precision import operand, sum_dtype
 from ..tape import as_array, is_grad_enabled
 from ..tensor import Tensor, as_tensor, is_floating, record, tensors_of, wrap
 from .activations import log_softmax
-from .elementwise import floating
+from .elementwise import cast, floating
 from .embedding import check_indices
 from .linear import check_affine, check_alike
 
@@ -53,6 +53,7 @@ def cross_entropy(
     t = as_tensor(targets)._array
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy wants a label_smoothing in [0, 1], got {label_smoothing!r}")
+    label_smoothing = float(label_smoothing)
     w = class_weights("cross_entropy", weight, z)
     if is_floating(t.dtype) and t.shape == z.shape:
         return _soft_cross_entropy(z, targets, w, reduction, label_smoothing)
@@ -116,7 +117,7 @@ def _soft_cross_entropy(z: Tensor, targets: Any, w: Any, reduction: str, smoothi
     check_reduction("cross_entropy", reduction)
     if not z.shape:
         raise ValueError("cross_entropy of logits () wants an axis of classes")
-    q = as_tensor(targets)
+    z, q = cast(z, sum_dtype(z.dtype)), as_tensor(targets)
     if smoothing:
         q = q * (1 - smoothing) + smoothing / z.shape[-1]
     surprise = -log_softmax(z)

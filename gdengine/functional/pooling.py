@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..device import device_of, moved, namespace
+from ..kernels.common.wide import narrow, wide
 from ..kernels.conv2d import Geometry
 from ..tensor import Tensor, record
 from .convolution import Pair, _pair
@@ -128,7 +129,8 @@ def _avg_pool(
     if divisor is not None and divisor < 1:
         raise ValueError(f"{name} divides by a number from 1 up, got divisor_override={divisor}")
     images, window, geometry = _windows(name, axes, x, kernel_size, stride, padding, 1, ceil_mode)
-    own, shape, dtype = x.shape, images.shape, x.dtype
+    images = wide(images)
+    own, shape, dtype, own_dtype = x.shape, images.shape, images.dtype, x.dtype
     xp = namespace(images)
     z_shape = (*shape[:2], *geometry.padded(shape, window))
     z = xp.zeros(z_shape, dtype)
@@ -142,13 +144,13 @@ def _avg_pool(
     y_shape = y.shape
 
     def backward(dy: Any) -> tuple[Any]:
-        share = dy.reshape(y_shape) / by
+        share = wide(dy).reshape(y_shape) / by
         dz = xp.zeros(z_shape, dtype)
         for i, j in elements:
             dz[geometry.under(i, j)] += share
-        return (dz[geometry.inside(shape)].reshape(own),)
+        return (dz[geometry.inside(shape)].reshape(own).astype(own_dtype, copy=False),)
 
-    return record(name, y.reshape(*own[:-axes], *geometry.output[2 - axes :]), (x,), backward)
+    return record(name, narrow(y.reshape(*own[:-axes], *geometry.output[2 - axes :]), x._array), (x,), backward)
 
 
 def _windows(

@@ -1,9 +1,13 @@
-"""Sums, means and extremes over axes. ``dim`` and ``keepdim`` may be given as NumPy's ``axis`` and ``keepdims`` too."""
+"""Sums, means and extremes over axes. ``dim`` and ``keepdim`` may be given as NumPy's ``axis`` and ``keepdims`` too.
+
+What is bfloat16 is added up in float32, and the sum rounded once.
+"""
 
 from typing import Any
 
 import numpy as np
 
+from ..kernels.common.wide import narrow, wide
 from ..tensor import Tensor, as_tensor, is_floating, record, wrap
 from .elementwise import cast
 
@@ -19,7 +23,8 @@ def sum(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, k
     def backward(dy: Any) -> tuple[Any]:
         return (np.broadcast_to(kept(dy, dims, keep), shape),)
 
-    return record("sum", x._array.sum(axis=dims, keepdims=keep), (x,), backward)
+    y = wide(x._array).sum(axis=dims, keepdims=keep)
+    return record("sum", narrow(y, x._array) if is_floating(x.dtype) else y, (x,), backward)
 
 
 def mean(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: bool = False) -> Tensor:
@@ -39,7 +44,7 @@ def mean(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, 
     def backward(dy: Any) -> tuple[Any]:
         return (np.broadcast_to(kept(dy / n, dims, keep), shape),)
 
-    return record("mean", x._array.mean(axis=dims, keepdims=keep), (x,), backward)
+    return record("mean", narrow(wide(x._array).mean(axis=dims, keepdims=keep), x._array), (x,), backward)
 
 
 def max(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: bool = False) -> Tensor:
@@ -58,8 +63,8 @@ def _extreme(name: str, reduce: Any, x: Any, dim: Dims, keep: bool) -> Tensor:
     y = reduce(array, axis=dims, keepdims=True)
 
     def backward(dy: Any) -> tuple[Any]:
-        at = array == y
-        return (kept(dy, dims, keep) * at / at.sum(axis=dims, keepdims=True, dtype=dy.dtype),)
+        at, dy = array == y, wide(dy)
+        return (narrow(kept(dy, dims, keep) * at / at.sum(axis=dims, keepdims=True, dtype=dy.dtype), array),)
 
     return record(name, y if keep else y.squeeze(dims), (x,), backward, keeps=(x,), keeps_output=True)
 
@@ -68,18 +73,21 @@ def argmax(
     x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
 ) -> Tensor:
     """Where the largest value stands (the first of equals): int64; no gradient. Of the flat tensor by default."""
-    x = as_tensor(x)
-    axis = dim if axis is None else axis
-    return wrap(np.argmax(x._array, axis=axis, keepdims=keepdim or keepdims))
+    return _place(np.argmax, x, dim if axis is None else axis, keepdim or keepdims)
 
 
 def argmin(
     x: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
 ) -> Tensor:
     """Where the smallest value stands, as `argmax`."""
+    return _place(np.argmin, x, dim if axis is None else axis, keepdim or keepdims)
+
+
+def _place(find: Any, x: Any, dim: int | None, keep: bool) -> Tensor:
     x = as_tensor(x)
-    axis = dim if axis is None else axis
-    return wrap(np.argmin(x._array, axis=axis, keepdims=keepdim or keepdims))
+    if dim is not None and x.ndim:
+        axes_of(x, dim, None)  # raises where there is no such axis
+    return wrap(find(x._array, axis=dim, keepdims=keep))
 
 
 def any(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: bool = False) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.common.wide import wide
 from ..tape import as_array
 from ..tensor import Tensor, as_tensor, record
 from .activations import logsigmoid
@@ -42,6 +43,7 @@ def huber_loss(input: Any, target: Any, *, delta: float = 1.0, reduction: str = 
     """
     if not delta > 0:
         raise ValueError(f"huber_loss wants a delta above 0, got {delta!r}")
+    delta = float(delta)
 
     def loss(d: Any) -> Any:
         size = np.abs(d)
@@ -65,6 +67,7 @@ def smooth_l1_loss(input: Any, target: Any, *, beta: float = 1.0, reduction: str
         raise ValueError(f"smooth_l1_loss wants a beta of 0 or more, got {beta!r}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
+    beta = float(beta)
 
     def loss(d: Any) -> Any:
         size = np.abs(d)
@@ -86,13 +89,13 @@ def _of_difference(
 ) -> Tensor:
     """A loss of x − t alone, as one node."""
     x, t = _alike(name, input, target, reduction)
-    d = x._array - t._array
+    d = wide(x._array) - wide(t._array)
     losses = loss(d)
     of_x, of_t = ((part.dtype if part.requires_grad else None) for part in (x, t))
     share = 1 / max(d.size, 1) if reduction == "mean" else 1.0
 
     def backward(dy: Any) -> tuple[Any, Any]:
-        dx = dy * share * slope(d)
+        dx = wide(dy) * share * slope(d)
         return (
             None if of_x is None else dx.astype(of_x, copy=False),
             None if of_t is None else (-dx).astype(of_t, copy=False),
@@ -100,8 +103,8 @@ def _of_difference(
 
     if reduction != "none":
         # in float64: the rounding of a long sum would otherwise show in the reported loss
-        losses = as_array(losses.sum(dtype=np.float64) * share).astype(losses.dtype)
-    return record(name, losses, (x, t), backward)
+        losses = as_array(losses.sum(dtype=np.float64) * share)
+    return record(name, losses.astype(np.result_type(x.dtype, t.dtype), copy=False), (x, t), backward)
 
 
 def binary_cross_entropy_with_logits(

@@ -59,11 +59,14 @@ def permute(x: Any, *dims: Any) -> Tensor:
     return record("permute", x._array.transpose(order), (x,), lambda dy: (dy.transpose(back),), view_of=x)
 
 
-def squeeze(x: Any, dim: int | None = None) -> Tensor:
-    """Without the axes of size 1, or without axis ``dim`` if that has size 1."""
+def squeeze(x: Any, dim: int | Sequence[int] | None = None) -> Tensor:
+    """Without the axes of size 1: all of them, or those among ``dim``, an axis or several."""
     x = as_tensor(x)
-    gone = [d for d, n in enumerate(x.shape) if n == 1 and (dim is None or d == axis_of(x, dim))]
-    return reshape(x, tuple(n for d, n in enumerate(x.shape) if d not in gone))
+    if dim is None or not x.ndim:
+        meant = list(range(x.ndim))
+    else:
+        meant = [axis_of(x, d) for d in (dim if isinstance(dim, tuple | list) else (dim,))]
+    return reshape(x, tuple(n for d, n in enumerate(x.shape) if n != 1 or d not in meant))
 
 
 def unsqueeze(x: Any, dim: int) -> Tensor:

@@ -1,10 +1,14 @@
-"""Spread, norms and log-sums over axes. ``dim`` and ``keepdim`` may be given as NumPy's ``axis`` and ``keepdims``."""
+"""Spread, norms and log-sums over axes. ``dim`` and ``keepdim`` may be given as NumPy's ``axis`` and ``keepdims``.
+
+What is bfloat16 is computed on in float32, and the result rounded once.
+"""
 
 import math
 from typing import Any
 
 import numpy as np
 
+from ..kernels.common.wide import narrow, wide
 from ..tensor import Tensor, record
 from .elementwise import floating
 from .reductions import Dims, axes_of, kept
@@ -45,11 +49,11 @@ def std(
 
 def _spread(name: str, x: Any, dim: Dims, axis: Dims, correction: float, keep: bool) -> Tensor:
     x = floating(x)
-    dims, array = axes_of(x, dim, axis), x._array
-    n = math.prod([x.shape[d] for d in dims])
+    dims, array, correction = axes_of(x, dim, axis), wide(x._array), float(correction)
+    n, dtype = math.prod([x.shape[d] for d in dims]), x.dtype
     if n <= correction:
         raise ValueError(
-            f"{name} over axes {dims} of a tensor of shape {x.shape} has {n} elements, and correction={correction} "
+            f"{name} over axes {dims} of a tensor of shape {x.shape} has {n} elements, and correction={correction:g} "
             "asks for more: pass correction=0 for the spread of the elements themselves"
         )
     centred = array - array.mean(axis=dims, keepdims=True)
@@ -58,28 +62,32 @@ def _spread(name: str, x: Any, dim: Dims, axis: Dims, correction: float, keep: b
         y = np.sqrt(y)
 
     def backward(dy: Any) -> tuple[Any]:
-        dy = kept(dy, dims, keep)
+        dy = kept(wide(dy), dims, keep)
         if name == "var":
-            return (dy * (2 / (n - correction)) * centred,)
+            return ((dy * (2 / (n - correction)) * centred).astype(dtype, copy=False),)
         flat = y == 0
-        return (dy * ~flat / (np.where(flat, y.dtype.type(1), y) * (n - correction)) * centred,)
+        slope = dy * ~flat / (np.where(flat, y.dtype.type(1), y) * (n - correction))
+        return ((slope * centred).astype(dtype, copy=False),)
 
-    return record(name, y if keep else y.squeeze(dims), (x,), backward, keeps_output=name == "std")
+    result = narrow(y if keep else y.squeeze(dims), x._array)
+    return record(name, result, (x,), backward, keeps_output=name == "std")
 
 
 def logsumexp(x: Any, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: bool = False) -> Tensor:
     """ln Σ eˣ over ``dim``, without overflow; −∞ where all are. Backward: dy ⊙ e^(x − y), 0 where all are −∞."""
     x = floating(x)
-    dims, array, keep = axes_of(x, dim, axis), x._array, keepdim or keepdims
+    dims, array, keep = axes_of(x, dim, axis), wide(x._array), keepdim or keepdims
     top = array.max(axis=dims, keepdims=True)
     top = np.where(np.isfinite(top), top, top.dtype.type(0))
     with np.errstate(divide="ignore"):  # the logarithm of nothing
         y = top + np.log(np.exp(array - top).sum(axis=dims, keepdims=True))
 
     def backward(dy: Any) -> tuple[Any]:
-        return (kept(dy, dims, keep) * np.exp(array - np.where(y == -np.inf, y.dtype.type(0), y)),)
+        share = np.exp(array - np.where(y == -np.inf, y.dtype.type(0), y))
+        return (narrow(kept(wide(dy), dims, keep) * share, x._array),)
 
-    return record("logsumexp", y if keep else y.squeeze(dims), (x,), backward, keeps=(x,), keeps_output=True)
+    result = narrow(y if keep else y.squeeze(dims), x._array)
+    return record("logsumexp", result, (x,), backward, keeps=(x,), keeps_output=True)
 
 
 def norm(
@@ -102,7 +110,7 @@ def norm(
     x = floating(x)
     if not p > 0:
         raise ValueError(f"norm wants p > 0, or p = float('inf'), got {p!r}")
-    dims, array, keep = axes_of(x, dim, axis), x._array, keepdim or keepdims
+    dims, array, keep, p = axes_of(x, dim, axis), wide(x._array), keepdim or keepdims, float(p)
     size = np.abs(array)
     if p == math.inf:
         y = size.max(axis=dims, keepdims=True)
@@ -113,18 +121,21 @@ def norm(
     else:
         y = (size**p).sum(axis=dims, keepdims=True) ** (1 / p)
 
-    def backward(dy: Any) -> tuple[Any]:
-        dy = kept(dy, dims, keep)
+    def slope(dy: Any) -> Any:
         if p == 1:
-            return (dy * np.sign(array),)
+            return dy * np.sign(array)
         if p == math.inf:
             at = size == y
-            return (dy / at.sum(axis=dims, keepdims=True, dtype=dy.dtype) * at * np.sign(array),)
+            return dy / at.sum(axis=dims, keepdims=True, dtype=dy.dtype) * at * np.sign(array)
         one = y.dtype.type(1)
         divisor = np.where(y == 0, one, y)
         if p == 2:
-            return (dy / divisor * array,)
+            return dy / divisor * array
         share = np.where(array == 0, y.dtype.type(0), np.where(array == 0, one, size / divisor) ** (p - 1))
-        return (dy * share * np.sign(array),)
+        return dy * share * np.sign(array)
 
-    return record("norm", y if keep else y.squeeze(dims), (x,), backward, keeps=(x,), keeps_output=True)
+    def backward(dy: Any) -> tuple[Any]:
+        return (narrow(slope(kept(wide(dy), dims, keep)), x._array),)
+
+    result = narrow(y if keep else y.squeeze(dims), x._array)
+    return record("norm", result, (x,), backward, keeps=(x,), keeps_output=True)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..device import namespace
+from ..kernels.common.wide import narrow, wide
 from ..tensor import Tensor, as_tensor, record, wrap
 from .elementwise import check_broadcast, operands, unbroadcast
 
@@ -76,8 +77,8 @@ def round(x: Any, decimals: int = 0) -> Tensor:
         return _step("round", np.rint, x)
     scale = 10.0 ** abs(decimals)
     if decimals > 0:
-        return _step("round", lambda array: np.rint(array * scale) / scale, x)
-    return _step("round", lambda array: np.rint(array / scale) * scale, x)
+        return _step("round", lambda array: narrow(np.rint(wide(array) * scale) / scale, array), x)
+    return _step("round", lambda array: narrow(np.rint(wide(array) / scale) * scale, array), x)
 
 
 def _step(name: str, function: Any, x: Any) -> Tensor:

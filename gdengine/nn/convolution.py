@@ -1,6 +1,7 @@
 """Convolution layers."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,54 +54,49 @@ class _Convolution(Module):
         )
 
 
-class Conv1d(_Convolution):
+class _Plain(_Convolution):
+    """What the untransposed ones share; ``axes`` is how many they go over, ``convolve`` the function that does."""
+
+    axes: int
+    convolve: Callable[..., Tensor]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        dtype: Any = np.float32,
+    ):
+        settings = (kernel_size, stride, padding, dilation, groups, bias, dtype)
+        super().__init__(self.axes, in_channels, out_channels, *settings)
+
+    def forward(self, x: Any) -> Tensor:
+        settings = (self.stride, self.padding, self.dilation, self.groups)
+        return type(self).convolve(x, self.weight, self.bias, *settings)
+
+
+class Conv1d(_Plain):
     """The convolution of ``(N, in_channels, L)`` with ``weight`` ``(out_channels, in_channels/groups, K)``.
 
     See `gdengine.functional.conv1d`.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        *,
-        dtype: Any = np.float32,
-    ):
-        super().__init__(1, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype)
-
-    def forward(self, x: Any) -> Tensor:
-        return F.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    axes, convolve = 1, staticmethod(F.conv1d)
 
 
-class Conv2d(_Convolution):
+class Conv2d(_Plain):
     """The convolution of ``(N, in_channels, H, W)`` with ``weight`` ``(out_channels, in_channels/groups, KH, KW)``.
 
     See `gdengine.functional.conv2d`.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        *,
-        dtype: Any = np.float32,
-    ):
-        super().__init__(2, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype)
-
-    def forward(self, x: Any) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    axes, convolve = 2, staticmethod(F.conv2d)
 
 
 class ConvTranspose2d(_Convolution):

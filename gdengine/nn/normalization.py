@@ -1,24 +1,31 @@
 """Normalisation layers."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import functional as F
+from ..recomputation import is_recomputing
 from ..tape import no_grad
 from ..tensor import Parameter, Tensor, as_tensor
-from .module import Module
+from .module import Module, check_sizes
 
 
 class LayerNorm(Module):
     """Layer normalisation over the last axis, of size ``normalized_shape``: see `gdengine.functional.layer_norm`.
 
-    ``weight`` starts at 1, ``bias`` at 0; each can be left out.
+    ``weight`` starts at 1, ``bias`` at 0; each can be left out. ``normalized_shape`` is a number, or a list of that one
+    (PyTorch takes several axes: join them first, ``x.flatten(-2)``).
+
+    Raises:
+        ValueError: it names several axes.
     """
 
     def __init__(
         self,
-        normalized_shape: int,
+        normalized_shape: int | Sequence[int],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
@@ -26,11 +33,11 @@ class LayerNorm(Module):
         dtype: Any = np.float32,
     ):
         super().__init__()
-        self.normalized_shape = normalized_shape
+        self.normalized_shape = _last_axis("LayerNorm", normalized_shape)
         self.eps = eps
         affine = elementwise_affine
-        self.register_parameter("weight", Parameter(np.ones(normalized_shape, dtype)) if affine else None)
-        self.register_parameter("bias", Parameter(np.zeros(normalized_shape, dtype)) if affine and bias else None)
+        self.register_parameter("weight", Parameter(np.ones(self.normalized_shape, dtype)) if affine else None)
+        self.register_parameter("bias", Parameter(np.zeros(self.normalized_shape, dtype)) if affine and bias else None)
 
     def forward(self, x: Any) -> Tensor:
         return F.layer_norm(x, self.weight, self.bias, self.eps)
@@ -44,21 +51,23 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """Root mean square normalisation over the last axis, of size ``normalized_shape``.
 
-    See `gdengine.functional.rms_norm`. ``weight`` starts at 1, and can be left out.
+    See `gdengine.functional.rms_norm`. ``weight`` starts at 1, and can be left out. ``normalized_shape`` as in
+    `LayerNorm`.
     """
 
     def __init__(
         self,
-        normalized_shape: int,
+        normalized_shape: int | Sequence[int],
         eps: float | None = None,
         elementwise_affine: bool = True,
         *,
         dtype: Any = np.float32,
     ):
         super().__init__()
-        self.normalized_shape = normalized_shape
+        self.normalized_shape = _last_axis("RMSNorm", normalized_shape)
         self.eps = eps
-        self.register_parameter("weight", Parameter(np.ones(normalized_shape, dtype)) if elementwise_affine else None)
+        weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
+        self.register_parameter("weight", weight)
 
     def forward(self, x: Any) -> Tensor:
         return F.rms_norm(x, self.weight, self.eps)
@@ -128,17 +137,16 @@ class _BatchNorm(Module):
         if x.ndim not in self.axes:
             wanted = " or ".join(map(str, self.axes))
             raise ValueError(f"{type(self).__name__} wants {wanted} axes, got x of shape {x.shape}")
+        tracks = self.training and self.num_batches_tracked is not None
         momentum = self.momentum
-        if self.training and self.num_batches_tracked is not None:
+        if momentum is None:
+            momentum = 1 / (1 + int(self.num_batches_tracked)) if tracks else 0.0
+        training = self.training or self.running_mean is None
+        y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training, momentum, self.eps)
+        if tracks and not is_recomputing():
             with no_grad():
                 self.num_batches_tracked += 1
-            if momentum is None:
-                momentum = 1 / int(self.num_batches_tracked)
-        training = self.training or self.running_mean is None
-        return F.batch_norm(
-            *(x, self.running_mean, self.running_var, self.weight, self.bias, training),
-            *(0.0 if momentum is None else momentum, self.eps),
-        )
+        return y
 
     def extra_repr(self) -> str:
         return (
@@ -155,3 +163,15 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     __doc__ = f"Of ``(N, C, H, W)``. {_BatchNorm.__doc__}"
     axes = (4,)
+
+
+def _last_axis(layer: str, shape: int | Sequence[int]) -> int:
+    """The size of the last axis, which may stand in a list by itself."""
+    sizes: Sequence[int] = shape if isinstance(shape, tuple | list) else (shape,)
+    if len(sizes) != 1:
+        raise ValueError(
+            f"{layer} normalises over the last axis alone, got normalized_shape={shape!r}: join the axes first, "
+            f"x.flatten({-len(sizes)}), and write normalized_shape={math.prod(sizes)}"
+        )
+    check_sizes(layer, normalized_shape=sizes[0])
+    return sizes[0]

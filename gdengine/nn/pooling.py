@@ -1,5 +1,6 @@
 """Layers that make images smaller or larger: each calls the function of its name."""
 
+from collections.abc import Callable
 from typing import Any
 
 from .. import functional as F
@@ -7,33 +8,45 @@ from ..tensor import Tensor
 from .module import Module
 
 
-class MaxPool2d(Module):
-    """The largest element of each window: see `gdengine.functional.max_pool2d`."""
+class _Pool(Module):
+    """What pooling layers share: windows, and ``pool``, the function of a layer's name."""
 
-    def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-    ):
+    pool: Callable[..., Tensor]
+
+    def __init__(self, kernel_size: Any, stride: Any, padding: Any):
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
-
-    def forward(self, x: Any) -> Tensor:
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        self.padding = padding
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class MaxPool1d(MaxPool2d):
-    """The largest element of each window: see `gdengine.functional.max_pool1d`."""
+class _MaxPool(_Pool):
+    def __init__(
+        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    ):
+        super().__init__(kernel_size, stride, padding)
+        self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def forward(self, x: Any) -> Tensor:
-        return F.max_pool1d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        windows = (self.kernel_size, self.stride, self.padding, self.dilation)
+        return type(self).pool(x, *windows, self.ceil_mode)
 
 
-class AvgPool2d(Module):
-    """The mean of each window: see `gdengine.functional.avg_pool2d`."""
+class MaxPool1d(_MaxPool):
+    """The largest element of each window: see `gdengine.functional.max_pool1d`."""
 
+    pool = staticmethod(F.max_pool1d)
+
+
+class MaxPool2d(_MaxPool):
+    """The largest element of each window: see `gdengine.functional.max_pool2d`."""
+
+    pool = staticmethod(F.max_pool2d)
+
+
+class _AvgPool(_Pool):
     def __init__(
         self,
         kernel_size: Any,
@@ -42,24 +55,24 @@ class AvgPool2d(Module):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ):
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.ceil_mode, self.count_include_pad = padding, ceil_mode, count_include_pad
+        super().__init__(kernel_size, stride, padding)
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, x: Any) -> Tensor:
-        options = (self.ceil_mode, self.count_include_pad)
-        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, *options)
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        windows = (self.kernel_size, self.stride, self.padding)
+        return type(self).pool(x, *windows, self.ceil_mode, self.count_include_pad)
 
 
-class AvgPool1d(AvgPool2d):
+class AvgPool1d(_AvgPool):
     """The mean of each window: see `gdengine.functional.avg_pool1d`."""
 
-    def forward(self, x: Any) -> Tensor:
-        options = (self.ceil_mode, self.count_include_pad)
-        return F.avg_pool1d(x, self.kernel_size, self.stride, self.padding, *options)
+    pool = staticmethod(F.avg_pool1d)
+
+
+class AvgPool2d(_AvgPool):
+    """The mean of each window: see `gdengine.functional.avg_pool2d`."""
+
+    pool = staticmethod(F.avg_pool2d)
 
 
 class AdaptiveAvgPool2d(Module):

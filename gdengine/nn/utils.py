@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from .. import functional as F
 from ..device import assign
 from ..optim.clipping import clip_grad_norm_, clip_grad_value_
-from ..tensor import Tensor
+from ..tensor import Tensor, to_array
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
@@ -35,7 +33,7 @@ def vector_to_parameters(vector: Tensor, parameters: Iterable[Tensor]) -> None:
     """
     members = list(parameters)
     total = sum(parameter.size for parameter in members)
-    array = vector._array if isinstance(vector, Tensor) else np.asarray(vector)
+    array = to_array(vector)
     if array.shape != (total,):
         raise ValueError(
             f"the parameters hold {total} numbers, so the vector must have shape ({total},), not {array.shape}"

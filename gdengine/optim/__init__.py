@@ -6,7 +6,9 @@ from .clipping import clip_grad_norm_, clip_grad_value_
 from .gradients import GradientNoise
 from .grouping import groups
 from .lion import Lion
+from .moments import NAdam, RAdam
 from .optimizer import Optimizer
+from .scaled import Adagrad, RMSprop
 from .schedules import (
     Constant,
     Cosine,
@@ -49,6 +51,7 @@ from .sgd import SGD
 __all__ = [
     "EMA",
     "SGD",
+    "Adagrad",
     "Adam",
     "AdamW",
     "Constant",
@@ -63,9 +66,12 @@ __all__ = [
     "Linear",
     "Lion",
     "MultiStep",
+    "NAdam",
     "OneCycle",
     "Optimizer",
     "Polynomial",
+    "RAdam",
+    "RMSprop",
     "ReduceOnPlateau",
     "Schedule",
     "Step",

@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 
-from ..common.arrays import ready
+from ..common.elementwise import computed
 from ..common.exp import ONE, ZERO, fexp
 from ..common.jit import jit, parallel
-from ..common.pieces import pieces, split
+from ..common.pieces import split
 
 # 2u = LINEAR·x + CUBIC·x³
 LINEAR = np.float32(2 * math.sqrt(2 / math.pi))
@@ -20,16 +20,12 @@ SLOPE = np.float32(3 * 2 * math.sqrt(2 / math.pi) * 0.044715)
 
 
 def forward(x):
-    y = np.empty(x.shape, np.float32)
-    x = ready(x, x.shape, "x")
-    _forward(pieces(x.size), x.reshape(-1), y.reshape(-1))
+    (y,) = computed(_forward, x=x)
     return y
 
 
 def backward(dy, x):
-    dx = np.empty(dy.shape, np.float32)
-    dy, x = ready(dy, dy.shape, "dy"), ready(x, dy.shape, "x")
-    _backward(pieces(x.size), dy.reshape(-1), x.reshape(-1), dx.reshape(-1))
+    (dx,) = computed(_backward, dy=dy, x=x)
     return dx
 
 

@@ -1,32 +1,16 @@
 """GELU on the GPU: launches of gelu.cu."""
 
 from .. import runtime
-from ..common.device_arrays import ready, suffix
+from ..common.device_elementwise import computed
 
 SOURCE = runtime.Source(__file__, "gelu.cu")
 
 
 def forward(x):
-    x = ready(x, x.shape, "x")
-    y = runtime.device().empty(x.shape, x.dtype)
-    _launch("forward", x, y)
+    (y,) = computed(SOURCE, "gelu_forward", x=x)
     return y
 
 
 def backward(dy, x):
-    x = ready(x, x.shape, "x")
-    dy = ready(dy, x.shape, "dy")
-    dx = runtime.device().empty(x.shape, x.dtype)
-    _launch("backward", dy, x, dx)
+    (dx,) = computed(SOURCE, "gelu_backward", dy=dy, x=x)
     return dx
-
-
-def _launch(direction, *arrays):
-    x = arrays[-1]
-    width = 16 // x.dtype.itemsize
-    runtime.launch(
-        SOURCE[f"gelu_{direction}_{suffix(x, 'gelu')}"],
-        grid=(runtime.blocks(-(-x.size // width), 256, 8),),
-        block=(256,),
-        arguments=(*arrays, x.size),
-    )

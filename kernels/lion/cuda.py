@@ -5,19 +5,14 @@
 
 from typing import Any
 
-import numpy as np
-
 from .. import runtime
-from ..common.chunks import Chunks, whole
-from ..common.device_arrays import check_flat
+from ..common.device_flat import launch, upload
 
 SOURCE = runtime.Source(__file__, "lion.cu")
 
 
-def step(theta, grad, m, *, lr, betas, weight_decay, grad_scale=1.0):
-    row = coefficients(lr=lr, betas=betas, weight_decay=weight_decay, grad_scale=grad_scale)
-    uploaded = runtime.device().upload(np.array(row, np.float32))
-    step_flat(theta, grad, m, chunks=whole(theta.size), coefficients=uploaded)
+def step(theta, grad, m, **settings):
+    step_flat(theta, grad, m, coefficients=upload(coefficients(**settings)))
 
 
 def coefficients(
@@ -28,31 +23,6 @@ def coefficients(
     return grad_scale, 1 - lr * weight_decay, lr, beta1, 1 - beta1, beta2, 1 - beta2
 
 
-def step_flat(
-    theta: Any,
-    grad: Any,
-    m: Any,
-    *,
-    chunks: Chunks,
-    coefficients: Any,
-    clip: Any = None,
-    ok: Any = None,
-    shadow: Any = None,
-) -> None:
-    """Update the chunks of flat float32 vectors in place.
-
-    Args:
-        coefficients: float32 (groups, 7), a row of `coefficients` for each group.
-        clip: float32 (1,): the gradient is multiplied by it too.
-        ok: int32 (1,); where it holds 0, nothing is written.
-        shadow: bfloat16, like theta: gets a rounded copy.
-    """
-    check_flat(theta, grad=grad, m=m, shadow=shadow)
-    if chunks.count == 0:
-        return
-    runtime.launch(
-        SOURCE["lion_f32"],
-        grid=(runtime.blocks(chunks.count, 1, 8),),
-        block=(256,),
-        arguments=(theta, grad, m, shadow, *chunks.arguments, coefficients, clip, ok),
-    )
+def step_flat(theta: Any, grad: Any, m: Any, **given: Any) -> None:
+    """Update the chunks of flat float32 vectors in place: see `device_flat.launch` for what else is given."""
+    launch(SOURCE["lion_f32"], theta, grad, {"m": m}, **given)

@@ -3,25 +3,19 @@
 The exponential is taken of −|x| only: nothing overflows, and 1 − σ(x) = σ(−x) loses no digits.
 """
 
-import numpy as np
-
-from ..common.arrays import ready
+from ..common.elementwise import computed
 from ..common.exp import ONE, ZERO, fexp
 from ..common.jit import jit, parallel
-from ..common.pieces import pieces, split
+from ..common.pieces import split
 
 
 def forward(x):
-    y = np.empty(x.shape, np.float32)
-    x = ready(x, x.shape, "x")
-    _forward(pieces(x.size), x.reshape(-1), y.reshape(-1))
+    (y,) = computed(_forward, x=x)
     return y
 
 
 def backward(dy, x):
-    dx = np.empty(dy.shape, np.float32)
-    dy, x = ready(dy, dy.shape, "dy"), ready(x, dy.shape, "x")
-    _backward(pieces(x.size), dy.reshape(-1), x.reshape(-1), dx.reshape(-1))
+    (dx,) = computed(_backward, dy=dy, x=x)
     return dx
 
 

@@ -1,26 +1,19 @@
 """SwiGLU for float32, in one pass: see `silu.cpu` for the exponential."""
 
-import numpy as np
-
-from ..common.arrays import ready
+from ..common.elementwise import computed
 from ..common.exp import ONE, fexp
 from ..common.jit import parallel
-from ..common.pieces import pieces, split
+from ..common.pieces import split
 from ..silu.cpu import sigmoid
 
 
 def forward(a, b):
-    y = np.empty(a.shape, np.float32)
-    a, b = ready(a, a.shape, "a"), ready(b, a.shape, "b")
-    _forward(pieces(a.size), a.reshape(-1), b.reshape(-1), y.reshape(-1))
+    (y,) = computed(_forward, a=a, b=b)
     return y
 
 
 def backward(dy, a, b):
-    da, db = np.empty(dy.shape, np.float32), np.empty(dy.shape, np.float32)
-    dy, a, b = ready(dy, dy.shape, "dy"), ready(a, dy.shape, "a"), ready(b, dy.shape, "b")
-    _backward(pieces(a.size), dy.reshape(-1), a.reshape(-1), b.reshape(-1), da.reshape(-1), db.reshape(-1))
-    return da, db
+    return computed(_backward, 2, dy=dy, a=a, b=b)
 
 
 @parallel

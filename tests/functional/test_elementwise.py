@@ -210,3 +210,37 @@ def test_dropout_drops_the_same_elements_in_both_dtypes():
         gd.manual_seed(5)
         masks.append(F.dropout(gd.ones(501, dtype=dtype), 0.3).numpy() == 0)
     np.testing.assert_array_equal(*masks)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, s: F.leaky_relu(x, s(0.1)),
+        lambda x, s: F.elu(x, s(1.5)),
+        lambda x, s: F.softplus(x, s(2)),
+        lambda x, s: F.norm(x, s(3), 1),
+        lambda x, s: F.var(x, 1, correction=s(1)),
+        lambda x, s: F.std(x, 1, correction=s(0)),
+        lambda x, s: F.huber_loss(x, x * 2, delta=s(0.5)),
+        lambda x, s: F.smooth_l1_loss(x, x * 2, beta=s(0.5)),
+        lambda x, s: F.cross_entropy(x, [0, 1], label_smoothing=s(0.1)),
+        lambda x, s: F.layer_norm(x, eps=s(1e-5)),
+        lambda x, s: F.normalize(x, eps=s(1e-5)),
+    ],
+)
+def test_a_setting_may_be_numpys_own_scalar_which_widens_nothing(function):
+    x = gd.tensor(normal(2, 3), dtype=np.float32)
+    ours, pythons = function(x, np.float64), function(x, float)
+    assert ours.dtype == np.float32
+    assert (ours.numpy() == pythons.numpy()).all()
+
+
+def test_leaky_relu_of_integers_is_float32():
+    assert F.leaky_relu(np.arange(-2, 3)).dtype == np.float32
+
+
+@pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
+def test_softmax_over_no_elements_and_over_no_axis(function):
+    assert function(gd.ones(2, 0)).shape == (2, 0)
+    with pytest.raises(IndexError, match=r"axis 5 of a tensor of shape \(2, 3\)"):
+        function(gd.ones(2, 3), 5)

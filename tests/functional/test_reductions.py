@@ -76,3 +76,10 @@ def test_the_gradient_of_a_sum_is_not_stored_expanded():
     (y,) = gd.grad(x.sum(), x)
     y += 1  # an array of its own, and no broadcast view
     assert y.tolist() == [2, 2, 2]
+
+
+def test_argmax_knows_no_axis_that_is_not_there():
+    for find in (F.argmax, F.argmin):
+        with pytest.raises(IndexError, match=r"axis 5 of a tensor of shape \(2, 3\)"):
+            find(gd.ones(2, 3), 5)
+        assert find(gd.tensor(2.0), 0).item() == 0

@@ -31,6 +31,8 @@ X = normal(2, 3, 4)
         (lambda x: x[:, :1].squeeze(), X[:, 0]),
         (lambda x: x[:, :1].squeeze(1), X[:, 0]),
         (lambda x: x.squeeze(0), X),
+        (lambda x: x[:, None, :1].squeeze((1, 2)), X[:, 0]),
+        (lambda x: x[:1, :1].squeeze([0, -1]), X[0, :1]),
         (lambda x: x[:, :1].expand(2, 3, -1), np.broadcast_to(X[:, :1], (2, 3, 4))),
         (lambda x: x.expand(5, -1, -1, -1), np.broadcast_to(X, (5, 2, 3, 4))),
         (lambda x: F.cat([x, x], 1), np.concatenate([X, X], 1)),
@@ -107,3 +109,10 @@ def test_each_piece_of_a_split_adds_to_what_is_there():
 def test_an_expanded_tensor_cannot_be_changed_in_place():
     with pytest.raises(ValueError, match="read-only"):
         gd.ones(1, 3).expand(2, 3).fill_(0)
+
+
+def test_squeeze_knows_no_axis_that_is_not_there():
+    for shape in ((2, 3), (1, 3)):
+        with pytest.raises(IndexError, match=rf"axis 7 of a tensor of shape \({shape[0]}, 3\)"):
+            gd.ones(shape).squeeze(7)
+    assert gd.tensor(2.0).squeeze(-1).shape == ()  # as PyTorch's

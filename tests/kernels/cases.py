@@ -945,6 +945,60 @@ CHECKS["moving_average.update"] = Check(
     },
 )
 CHECKS["sgd.step"] = Check(sgd_inputs, sgd_call, sgd_bound)
+
+
+def rmsprop_inputs() -> Iterator[Arrays]:
+    for n in VECTORS:
+        for centered, momentum, decay in ((0, 0.0, 0.0), (0, 0.9, 0.1), (1, 0.0, 0.1), (1, 0.9, 0.0)):
+            state = {"theta": numbers(n), "grad": numbers(n, seed=1), "v": np.abs(numbers(n, seed=2)) + np.float32(9)}
+            state["buf"] = numbers(n, seed=3) if momentum else None
+            state["mean"] = np.sin(numbers(n, seed=4)) if centered else None
+            settings = {"lr": 1e-2, "keep": 0.9, "rest": 0.1, "eps": 1e-3, "start": 0.5, "momentum": momentum}
+            yield {**state, **settings, "weight_decay": decay, "grad_scale": -0.5}
+
+
+def rmsprop_call(function: Any, a: Arrays) -> Arrays:
+    function(**a)
+    return {name: a[name] for name in ("theta", "v", "buf", "mean") if a[name] is not None}
+
+
+def rmsprop_bound(a: Arrays, out: Arrays) -> Arrays:
+    """v stands far from 0 and from the mean's square, so that the root divides by 2 at least, and errs by few u."""
+    theta = np.abs(a["before_theta"])
+    g = np.abs(a["grad"]) * abs(a["grad_scale"]) + a["weight_decay"] * theta
+    mean = 0 if a["mean"] is None else np.abs(a["before_mean"])
+    buf = 0 if a["buf"] is None else a["momentum"] * np.abs(a["before_buf"])
+    v = U * (3 * np.abs(a["before_v"]) + 12 * g * g + 1)
+    u = U * (40 * g + 4 * buf)
+    return {"v": v, "mean": U * (3 * mean + 7 * g), "buf": u, "theta": a["lr"] * 2 * u + U * 2 * theta}
+
+
+CHECKS["rmsprop.step"] = Check(rmsprop_inputs, rmsprop_call, rmsprop_bound)
+
+
+def moments_inputs() -> Iterator[Arrays]:
+    for n in VECTORS:
+        for decay, shrink, root_scale, eps in ((0.0, 1.0, 1.5, 1e-3), (0.1, 0.99, 0.0, 1.0)):
+            state = {"theta": numbers(n), "grad": numbers(n, seed=1), "m": numbers(n, seed=2)}
+            state["v"] = np.abs(numbers(n, seed=3)) + np.float32(1)
+            settings = {"betas": (0.9, 0.99), "by_grad": 1e-3, "by_mean": 1e-2, "root_scale": root_scale, "eps": eps}
+            yield {**state, **settings, "shrink": shrink, "weight_decay": decay, "grad_scale": -0.5}
+
+
+def moments_bound(a: Arrays, out: Arrays) -> Arrays:
+    """The root divides by 1 at least: numerators err by some 10 u, quotients by a few more."""
+    theta = np.abs(a["before_theta"])
+    g = np.abs(a["grad"]) * abs(a["grad_scale"]) + a["weight_decay"] * theta
+    m = np.abs(a["before_m"]) + g
+    step = a["by_grad"] * g + a["by_mean"] * m
+    return {
+        "m": U * (3 * np.abs(a["before_m"]) + 7 * g),
+        "v": U * (3 * np.abs(a["before_v"]) + 12 * g * g),
+        "theta": U * (20 * step + 4 * theta),
+    }
+
+
+CHECKS["moments.step"] = Check(moments_inputs, in_place("theta", "m", "v"), moments_bound)
 CHECKS["global_norm.sum_of_squares"] = Check(
     lambda: ({"g": numbers(n)} for n in VECTORS),
     lambda function, a: {"sum": np.asarray(function(a["g"]))},

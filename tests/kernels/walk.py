@@ -18,6 +18,7 @@ WRITTEN |= {"dnorm_w", "dnorm_b", "dw1", "db1", "dw2", "db2"}
 
 # Backwards that begin with what their own forward saved.
 FROM_THEIR_FORWARD = ("attention.backward", "attention_branch.backward", "feed_forward_branch.backward")
+WRITTEN_BY = {"adamw.step": {"v"}, "moments.step": {"v"}, "rmsprop.step": {"v", "mean"}}
 
 
 def module(operation, kind=""):
@@ -54,7 +55,7 @@ def floats(case):
 
 
 def is_written(name, argument):
-    return argument in WRITTEN or (argument == "v" and name == "adamw.step")
+    return argument in WRITTEN or argument in WRITTEN_BY.get(name, ())
 
 
 def small_cases(name, at_most=8):

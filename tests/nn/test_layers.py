@@ -165,3 +165,17 @@ def test_dropout_wants_a_probability(p):
 )
 def test_repr(layer, text):
     assert repr(layer()) == text
+
+
+def test_a_batch_that_is_refused_does_not_count():
+    norm = nn.BatchNorm1d(3)
+    with pytest.raises(ValueError, match="two or more values a channel"):
+        norm(np.ones((1, 3), np.float32))
+    assert norm.num_batches_tracked.item() == 0
+
+
+@pytest.mark.parametrize("layer", [nn.LayerNorm, nn.RMSNorm])
+def test_a_norm_takes_its_size_in_a_list_and_refuses_several_axes(layer):
+    assert layer([4])(np.ones((2, 4), np.float32)).shape == (2, 4)
+    with pytest.raises(ValueError, match=rf"{layer.__name__} normalises over the last axis alone.*flatten\(-2\).*=12"):
+        layer((3, 4))

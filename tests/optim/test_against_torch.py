@@ -8,6 +8,16 @@ from gdengine import optim
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
+
+@pytest.fixture(autouse=True)
+def _numbers_of_torchs_in_float64():
+    """NAdam's product of all momenta is a tensor of the default dtype there; here it is computed in float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
 SGD = {
     "plain": {},
     "decay": {"weight_decay": 0.1},
@@ -26,7 +36,23 @@ ADAM = {
     "amsgrad": {"amsgrad": True, "betas": (0.9, 0.5), "weight_decay": 0.1},
     "maximize": {"maximize": True, "weight_decay": 0.1},
 }
+OTHERS = {
+    "RMSprop": {
+        "default": {},
+        "momentum": {"momentum": 0.9, "weight_decay": 0.1},
+        "centered": {"centered": True, "alpha": 0.9, "eps": 1e-3, "maximize": True},
+        "all": {"centered": True, "alpha": 0.5, "momentum": 0.5, "eps": 0.1},
+    },
+    "Adagrad": {"default": {}, "all": {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.1}},
+    "NAdam": {"default": {}, "decay": {"weight_decay": 0.1, "decoupled_weight_decay": True, "momentum_decay": 0.1}},
+    "RAdam": {"default": {}, "decay": {"weight_decay": 0.1, "decoupled_weight_decay": True, "betas": (0.8, 0.95)}},
+}
 RULES = [
+    *(
+        pytest.param(rule, {"lr": 0.02, **settings}, id=f"{rule.lower()}-{name}")
+        for rule, variants in OTHERS.items()
+        for name, settings in variants.items()
+    ),
     *(pytest.param("SGD", {"lr": 0.05, **settings}, id=f"sgd-{name}") for name, settings in SGD.items()),
     *(pytest.param("Adam", {"lr": 0.02, **settings}, id=f"adam-{name}") for name, settings in ADAM.items()),
     *(pytest.param("AdamW", {"lr": 0.02, **settings}, id=f"adamw-{name}") for name, settings in ADAM.items()),
@@ -35,6 +61,10 @@ ONE_OF_EACH = [
     pytest.param("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, id="sgd"),
     pytest.param("Adam", {"lr": 0.02, "weight_decay": 0.1}, id="adam"),
     pytest.param("AdamW", {"lr": 0.02, "weight_decay": 0.1}, id="adamw"),
+    pytest.param("RMSprop", {"lr": 0.02, "momentum": 0.9, "centered": True, "eps": 0.1}, id="rmsprop"),
+    pytest.param("Adagrad", {"lr": 0.02, "lr_decay": 0.1}, id="adagrad"),
+    pytest.param("NAdam", {"lr": 0.02, "weight_decay": 0.1}, id="nadam"),
+    pytest.param("RAdam", {"lr": 0.02, "weight_decay": 0.1}, id="radam"),
 ]
 DTYPES = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 

@@ -53,6 +53,48 @@ def _adam(theta, g, state, t, lr, betas, eps):
     return theta - lr / (1 - betas[0] ** t) * m / (np.sqrt(v) / np.sqrt(1 - betas[1] ** t) + eps)
 
 
+def rmsprop(theta, g, state, t, *, lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False):
+    g = g + weight_decay * theta
+    v = state["v"] = alpha * state.get("v", 0) + (1 - alpha) * g**2
+    a = state["a"] = alpha * state.get("a", 0) + (1 - alpha) * g
+    b = state["b"] = momentum * state.get("b", 0) + g / (np.sqrt(v - a**2 * centered) + eps)
+    return theta - lr * b
+
+
+def adagrad(theta, g, state, t, *, lr, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10):
+    g = g + weight_decay * theta
+    v = state["v"] = state.get("v", initial_accumulator_value) + g**2
+    return theta - lr / (1 + (t - 1) * lr_decay) * g / (np.sqrt(v) + eps)
+
+
+def nadam(theta, g, state, t, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, momentum_decay=4e-3, **settings):
+    theta, g, m, v = _means(theta, g, state, lr, betas, weight_decay, **settings)
+    mu = [betas[0] * (1 - 0.96 ** (i * momentum_decay) / 2) for i in range(1, t + 2)]
+    step = (1 - mu[-2]) / (1 - np.prod(mu[:-1])) * g + mu[-1] / (1 - np.prod(mu)) * m
+    return theta - lr * step / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+
+
+def radam(theta, g, state, t, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, **settings):
+    theta, g, m, v = _means(theta, g, state, lr, betas, weight_decay, **settings)
+    most, rest = 2 / (1 - betas[1]) - 1, 1 - betas[1] ** t
+    rho = most - 2 * t * betas[1] ** t / rest
+    step = m / (1 - betas[0] ** t)
+    if rho > 5:
+        r = np.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
+        step = step * r * np.sqrt(rest) / (np.sqrt(v) + eps)
+    return theta - lr * step
+
+
+def _means(theta, g, state, lr, betas, weight_decay, decoupled_weight_decay=False):
+    if decoupled_weight_decay:
+        theta = theta * (1 - lr * weight_decay)
+    else:
+        g = g + weight_decay * theta
+    m = state["m"] = betas[0] * state.get("m", 0) + (1 - betas[0]) * g
+    v = state["v"] = betas[1] * state.get("v", 0) + (1 - betas[1]) * g**2
+    return theta, g, m, v
+
+
 CASES = [
     pytest.param(optim.SGD, sgd, {"lr": 0.1}, id="sgd"),
     pytest.param(optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.2}, id="sgd-decay"),
@@ -67,6 +109,15 @@ CASES = [
     pytest.param(optim.Adam, adam, {"lr": 0.1, "weight_decay": 0.2, "betas": (0.5, 0.7), "eps": 0.1}, id="adam-decay"),
     pytest.param(optim.AdamW, adamw, {"lr": 0.1}, id="adamw"),
     pytest.param(optim.AdamW, adamw, {"lr": 0.1, "weight_decay": 0.2, "eps": 0.1}, id="adamw-decay"),
+    pytest.param(optim.RMSprop, rmsprop, {"lr": 0.05}, id="rmsprop"),
+    pytest.param(optim.RMSprop, rmsprop, {"lr": 0.05, "momentum": 0.5, "weight_decay": 0.2}, id="rmsprop-momentum"),
+    pytest.param(optim.RMSprop, rmsprop, {"lr": 0.05, "centered": True, "eps": 0.1}, id="rmsprop-centered"),
+    pytest.param(optim.Adagrad, adagrad, {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.2}, id="adagrad"),
+    pytest.param(optim.Adagrad, adagrad, {"lr": 0.1, "initial_accumulator_value": 0.3}, id="adagrad-start"),
+    pytest.param(optim.NAdam, nadam, {"lr": 0.05, "weight_decay": 0.2, "momentum_decay": 0.1}, id="nadam"),
+    pytest.param(optim.NAdam, nadam, {"lr": 0.05, "weight_decay": 0.2, "decoupled_weight_decay": True}, id="nadamw"),
+    pytest.param(optim.RAdam, radam, {"lr": 0.05, "weight_decay": 0.2, "betas": (0.9, 0.95)}, id="radam"),
+    pytest.param(optim.RAdam, radam, {"lr": 0.05, "weight_decay": 0.2, "decoupled_weight_decay": True}, id="radamw"),
 ]
 
 
@@ -135,6 +186,13 @@ def test_a_scalar_and_a_single_element():
         (optim.Adam, {"eps": 0.0}, "eps must be above 0"),
         (optim.AdamW, {"weight_decay": -0.1}, "weight_decay must be at least 0"),
         (optim.Lion, {"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        (optim.RMSprop, {"alpha": 1.0}, "alpha must be in"),
+        (optim.RMSprop, {"eps": 0.0}, "eps must be above 0"),
+        (optim.RMSprop, {"momentum": -0.1}, "momentum must be in"),
+        (optim.Adagrad, {"lr_decay": -0.1}, "lr_decay must be at least 0"),
+        (optim.Adagrad, {"initial_accumulator_value": -1}, "initial_accumulator_value must be at least 0"),
+        (optim.NAdam, {"momentum_decay": -0.1}, "momentum_decay must be at least 0"),
+        (optim.RAdam, {"betas": (0.9, 1.0)}, "second of betas must be in"),
         (optim.Lion, {"betas": (0.9, 1.0)}, "second of betas must be in"),
     ],
 )
@@ -172,3 +230,27 @@ def test_the_settings_that_print():
         "decoupled_weight_decay=False, maximize=False\n"
         ")"
     )
+
+
+def test_rmsprop_may_be_told_of_momentum_and_centre_half_way():
+    """What is switched on starts from zeros, as if it had been there and nothing had happened."""
+    w = nn.Parameter(np.ones(3))
+    opt = optim.RMSprop([w], lr=0.1, alpha=0.5, eps=0.5)
+    assert set(opt.flats[0].state) == {"square_avg"}
+    w.grad = np.full(3, 2.0)
+    opt.step()
+    np.testing.assert_allclose(w.numpy(), first := 1 - 0.1 * 2 / (np.sqrt(2) + 0.5), rtol=1e-15)
+    opt.param_groups[0].update(momentum=0.5, centered=True)
+    w.grad = np.full(3, 2.0)
+    opt.step()
+    np.testing.assert_allclose(w.numpy(), first - 0.1 * 2 / (np.sqrt(3 - 1) + 0.5), rtol=1e-15)
+    assert set(opt.state_dict()["state"]["param.0"]) == {"step", "square_avg", "momentum_buffer", "grad_avg"}
+
+
+def test_where_rounding_leaves_less_than_no_spread_a_centred_step_is_finite():
+    w = nn.Parameter(np.ones(1, np.float32))
+    opt = optim.RMSprop([w], lr=1e-3, alpha=0.9, centered=True)
+    for _ in range(400):  # one and the same gradient: v and the mean's square meet
+        w.grad = np.full(1, 0.1, np.float32)
+        assert opt.step()
+    assert np.isfinite(w.numpy()).all()

@@ -28,6 +28,10 @@ RULES = {
     "momentum": lambda p, lr: optim.SGD(p, lr=lr, momentum=0.9, dampening=0.1, weight_decay=0.01),
     "adam": lambda p, lr: optim.Adam(p, lr=lr, weight_decay=0.01),
     "adamw": lambda p, lr: optim.AdamW(p, lr=lr, clip_norm=0.5),
+    "rmsprop": lambda p, lr: optim.RMSprop(p, lr=lr, momentum=0.9, centered=True),
+    "adagrad": lambda p, lr: optim.Adagrad(p, lr=lr, lr_decay=0.1, initial_accumulator_value=0.1),
+    "nadam": lambda p, lr: optim.NAdam(p, lr=lr),
+    "radam": lambda p, lr: optim.RAdam(p, lr=lr, betas=(0.9, 0.9)),
 }
 
 
