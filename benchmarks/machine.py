@@ -1,5 +1,6 @@
 """What the figures were measured on, and what else the machine did meanwhile."""
 
+import math
 import os
 import platform
 import resource
@@ -68,6 +69,29 @@ def gpu_state() -> dict[str, str] | None:
 def datasheet_bf16(name: str) -> float | None:
     """FLOP/s that the data sheet promises for a device of that name; None if it is not in the table."""
     return next((rate * 1e12 for key, rate in DATASHEET_BF16.items() if key in name), None)
+
+
+class Pace:
+    """Whether the machine runs at its own speed. A virtual one may be given a tenth of it for a minute, in all of its
+    cores and without a trace in what it counts itself: what shows it is how long a fixed piece of work takes."""
+
+    SLOW = 1.5  # times as long as it took when it took least
+
+    def __init__(self) -> None:
+        self.least = math.inf
+
+    def is_slow(self) -> bool:
+        now = min(_fixed_work() for _ in range(3))
+        self.least = min(self.least, now)
+        return now > self.SLOW * self.least
+
+
+def _fixed_work() -> float:
+    """How many seconds some arithmetic in Python takes, about a millisecond."""
+    began, total = time.perf_counter(), 0
+    for i in range(20_000):
+        total += i
+    return time.perf_counter() - began
 
 
 class Watch:

@@ -6,8 +6,10 @@ asleep (OpenMP's wait for some milliseconds for more work), and each turn begins
 idle contenders used meanwhile is looked up afterwards: it must be next to nothing.
 
 What else runs on the machine does not meet everybody alike: who synchronises its threads more often waits more often
-for one that was put aside. So where a plan asks for it, rounds in which others took away cores are made again, and
-count only if there were not three quiet ones.
+for one that was put aside; and where a virtual machine is given a tenth of its speed for a while, who is measured just
+then looks ten times slower than who came before. So where a plan asks for it, rounds in which others took away cores,
+or before or after a turn of which the machine was slow, are made again, and count only if there were not three quiet
+ones. A round begins when the machine is at its own speed again, or after a minute.
 """
 
 import contextlib
@@ -20,13 +22,16 @@ from typing import Any
 
 from .agreement import Agreement, of_losses, of_samples
 from .cases import Case
-from .machine import busy_s
+from .machine import Pace, busy_s
 from .process import Contender, ContenderError
 from .statistics import Spread, ratio, spread
 
 LEAST_QUIET = 3
+LONGEST_WAIT = 60  # seconds, for the machine to be at its own speed again
 PATIENCE = 4  # times as many rounds as planned are made, looking for quiet ones
 MOST_CALLS = 200
+
+pace = Pace()  # one for all cases: the first of them may fall into a slow time altogether
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ class _Rounds:
         left: Callable[[], float],
         pause: Callable[[float], None],
     ):
-        self.plan, self.pause, self.idle_used = plan, pause, 0.0
+        self.plan, self.left, self.pause, self.idle_used = plan, left, pause, 0.0
         self.case = {contender.name: case for case, contender in pairs}
         self.outcomes = {contender.name: Outcome(contender.ours) for _, contender in pairs}
         self.quiet: list[bool] = []
@@ -200,6 +205,7 @@ class _Rounds:
 
     def _round(self) -> None:
         first, others_used = len(self.quiet) % len(self.active), 0.0
+        slow = self._waits_for_speed()
         for contender in self.active[first:] + self.active[:first]:
             self.pause(self.plan.settle_s)
             use = _Use(self.active, contender)
@@ -208,7 +214,20 @@ class _Rounds:
                 continue
             idle, others = use.since()
             self.idle_used, others_used = max(self.idle_used, idle), max(others_used, others)
-        self.quiet.append(self.plan.spare is None or others_used <= self.plan.spare)
+            slow |= self.plan.spare is not None and pace.is_slow()
+        self.quiet.append(self.plan.spare is None or (others_used <= self.plan.spare and not slow))
+
+    def _waits_for_speed(self) -> bool:
+        """Wait until the machine is at its own speed, and say whether that was in vain."""
+        if self.plan.spare is None:
+            return False
+        for _ in range(LONGEST_WAIT):
+            if not pace.is_slow():
+                return False
+            if self.left() <= 0:
+                break
+            self.pause(1.0)
+        return True
 
     def _calls(self, first: dict[str, float]) -> dict[str, int]:
         """How often each is called in a turn, by how long a call took; equally often among those who do the same case

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import rounds
 from benchmarks.cases import Case
+from benchmarks.machine import Pace
 from benchmarks.process import ContenderError
 from benchmarks.rounds import Plan, compare, side_by_side
 
@@ -34,6 +35,14 @@ class Pretender:
 
     def cpu_seconds(self):
         return 0.0
+
+
+@pytest.fixture(autouse=True)
+def at_full_speed(monkeypatch):
+    """A machine that is never slow, whatever this one is: what `Pace` is asked is noted in the list."""
+    asked = []
+    monkeypatch.setattr(rounds.pace, "is_slow", lambda: asked.append(1) or False)
+    return asked
 
 
 def run(case, pretenders, plan, **options):
@@ -115,3 +124,31 @@ def test_where_it_is_never_quiet_every_round_counts(monkeypatch):
     found = run(KERNEL, [Pretender("a", 0.1, [])], Plan(rounds=2, spare=0.2))
     assert (found.quiet, found.rounds) == (0, rounds.PATIENCE * 2)
     assert len(found.outcomes["a"].rounds) == found.rounds
+
+
+def test_a_round_waits_for_a_machine_that_is_slow_and_does_not_count_where_it_became_so(monkeypatch):
+    slow = iter([True, True, False, False, False, True, *[False] * 99])  # two waits, a good turn, a spoilt one
+    monkeypatch.setattr(rounds.pace, "is_slow", lambda: next(slow))
+    waits = []
+    found = compare(KERNEL, [Pretender("a", 0.1, [])], Plan(rounds=3, spare=9.0), pause=waits.append)
+    assert waits.count(1.0) == 2
+    assert (found.quiet, found.rounds) == (3, 4)
+    assert len(found.outcomes["a"].rounds) == 3
+
+
+def test_nobody_waits_longer_than_a_minute_or_than_there_is_time(monkeypatch):
+    monkeypatch.setattr(rounds.pace, "is_slow", lambda: True)
+    waits = []
+    plan = Plan(rounds=1, least=1, spare=9.0)
+    compare(KERNEL, [Pretender("a", 0.1, [])], plan, pause=waits.append, left=lambda: 0.0)
+    assert 1.0 not in waits
+    found = compare(KERNEL, [Pretender("a", 0.1, [])], plan, pause=waits.append)
+    assert waits.count(1.0) == rounds.PATIENCE * rounds.LONGEST_WAIT
+    assert found.quiet == 0
+
+
+def test_a_machine_is_slow_that_takes_half_as_long_again(monkeypatch):
+    took = iter([2.0, 2.0, 2.0, 1.0, 1.1, 1.2, 1.4, 1.6, 1.6, 1.6, 1.7, 1.8])
+    monkeypatch.setattr("benchmarks.machine._fixed_work", lambda: next(took))
+    pace = Pace()
+    assert [pace.is_slow() for _ in range(4)] == [False, False, False, True]
