@@ -216,9 +216,8 @@ def _notes(part: Mapping[str, Any]) -> list[str]:
         notes.append(f"- idle contenders used more than 5 % of a core meanwhile: {'; '.join(noisy)}")
     loud = [case["case"] for case in part["cases"] if case["quiet_rounds"] is not None and case["quiet_rounds"] < 3]
     if loud:
-        notes.append(
-            f"- others took cores away, or the machine was slow, in nearly every round, so that all rounds count: {'; '.join(loud)}"
-        )
+        said = "others took cores away, or the machine was slow, in nearly every round, so that all rounds count"
+        notes.append(f"- {said}: {'; '.join(loud)}")
     return notes
 
 
