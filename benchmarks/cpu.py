@@ -59,7 +59,7 @@ def parts(threads: int) -> list[Part]:
             among(OURS, "PyTorch", "PyTorch compiled", "JAX"),
             steps(workloads.CPU),
             220,
-            Plan(rounds=9, turn_s=0.3, spare=spare),
+            Plan(rounds=9, turn_s=0.6, spare=spare),
             FLOORS,
         ),
         Part("update", "Updates: norm, clipping, AdamW", two, updates([*models, workloads.GPT2]), 60, plan, FLOORS),
