@@ -67,7 +67,7 @@ def test_an_array_that_cannot_be_had_leaves_all_or_nothing(kernels, rule, steps)
             assert after in (before, moved), f"half an update, when allocation {number} fails"
             outcomes.append(after == before)
     assert outcomes[-1] is False
-    assert number > (1 if dispatch.choice() == "fused" else 3)
+    assert number > 1  # there were allocations to fail
 
 
 def test_an_average_that_cannot_be_had_stays_as_it_was(kernels):
