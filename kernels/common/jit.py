@@ -31,7 +31,12 @@ STRICT = {"contract"}
 # BLAS's threads is shared by all. Re-entrant: a signal handler may run a kernel between two lines in here.
 LOCK = threading.RLock()
 
-_masked = threading.local()
+
+class _Masked(threading.local):
+    n = 0  # how many of Numba's threads regions of this Python thread use; 0 before the first
+
+
+_masked = _Masked()
 
 
 def jit(function: Callable) -> Callable:
@@ -90,7 +95,8 @@ class Kernel:
 
     def __call__(self, pieces: int, *args: Any) -> None:
         with LOCK:
-            _use_threads(get_num_threads())
+            if _masked.n != (threads := get_num_threads()):
+                _use_threads(threads)
             if not self._sets_threads:
                 self._run(pieces, *args)
                 return
@@ -141,6 +147,5 @@ def _use_threads(n: int) -> None:
 
     The first call starts them: kernels loaded from the cache are linked to what that brings in.
     """
-    if getattr(_masked, "n", None) != n:
-        numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
-        _masked.n = n
+    numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
+    _masked.n = n
