@@ -60,7 +60,7 @@ def value_and_slope(x):
     """gelu(x) and gelu'(x)."""
     e = fexp(-_magnitude(x))
     s = ONE / (ONE + e)
-    sigmoid = _sigmoid(x, e)
+    sigmoid = s if x >= ZERO else e * s
     return x * sigmoid, sigmoid + x * (e * s * s) * (LINEAR + SLOPE * x * x)
 
 
