@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--durations=10")
+OPTIONS = "addopts=-ra --strict-markers --import-mode=importlib"  # one process for the one GPU, without pytest-xdist
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-o", OPTIONS, "-m", "gpu", "--durations=10")
 KERNELS = "tests/cuda_on_cpu/test_on_a_gpu.py"
 BENCHMARKS = (sys.executable, "-m", "benchmarks", "gpu")
 

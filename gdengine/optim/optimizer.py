@@ -28,7 +28,7 @@ LearningRate = Any  # a number, or a function of the step
 
 
 class Optimizer:
-    """What `SGD`, `Adam` and `AdamW` have in common.
+    """What all optimizers have in common.
 
     Args:
         params: a `Module`; its ``parameters()`` or ``named_parameters()``; any leaf tensors; or a list of groups, dicts
@@ -295,9 +295,7 @@ class Optimizer:
         schedules = state_dict["schedules"]
         if len(schedules) != len(groups):
             raise ValueError(f"the state has {len(schedules)} schedules for {len(groups)} parameter groups")
-        for group, schedule in zip(self.param_groups, schedules, strict=True):
-            if schedule is not None and hasattr(group["lr"], "load_state_dict"):
-                group["lr"].load_state_dict(schedule)
+        self._load_schedules(schedules)
         for flat in self.flats:
             flat.add_state(*(vector for vector in vectors if vector not in flat.state))
         for name, (flat, segment) in segments.items():
@@ -320,6 +318,19 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__}(clip_norm={self.clip_norm}", *groups, ")"])
 
     # ---- inside
+
+    def _load_schedules(self, states: Sequence[Any]) -> None:
+        """The state of each group's learning rate, where both have one; on an error, of none."""
+        loaded = []
+        try:
+            for group, state in zip(self.param_groups, states, strict=True):
+                if state is not None and hasattr(group["lr"], "load_state_dict"):
+                    loaded.append((group["lr"], group["lr"].state_dict()))
+                    group["lr"].load_state_dict(state)
+        except BaseException:
+            for schedule, before in loaded:
+                schedule.load_state_dict(before)
+            raise
 
     def _check_whole(self) -> None:
         if self.is_half_done:

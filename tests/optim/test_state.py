@@ -181,6 +181,19 @@ def test_the_state_of_a_schedule_is_saved_with_it():
     assert (other.lr, other.lr_of(other.param_groups[1])) == (0.05, 0.02)
 
 
+def test_a_schedule_that_refuses_its_state_leaves_the_others_as_they_were():
+    def made():
+        first, second = ({"params": [gd.tensor([1.0], requires_grad=True)], "lr": Plateau()} for _ in range(2))
+        return optim.SGD([first, second], lr=0.1)
+
+    opt, state = made(), made().state_dict()
+    state["schedules"] = [{"lr": 0.05}, {}]
+    before = opt.state_dict()["schedules"]
+    with pytest.raises(KeyError, match="lr"):
+        opt.load_state_dict(state)
+    assert opt.state_dict()["schedules"] == before
+
+
 def test_momentum_is_restored_into_an_optimizer_made_without_it():
     net, other = Net(), Net()
     opt = RULES["momentum"](net, 0.1)
