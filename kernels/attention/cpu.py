@@ -126,10 +126,9 @@ def _forward(t, nt, q, k, v, o, p, sizes, drops):
 @jit
 def forward_head(places, p, start, time, size, causal, scale, words, dropped, drops):
     """One head: ``places`` are the addresses of the first rows of q, k, v and o, each with the elements from one row to
-    the next; its weights become the rows of p from ``start`` on."""
+    the next; its weights become the rows of p from ``start`` on. (With None for ``drops``, no dropout is compiled.)"""
     (q, q_row), (k, k_row), (v, v_row), (o, o_row) = places
     keys = p.shape[1]
-    threshold, factor, key0, key1, call_low, call_high = drops
     for r in range(0, time, BLOCK):
         e = min(r + BLOCK, time)
         n, first = e if causal else keys, start + r  # the keys of this block, and its first row of p
@@ -137,11 +136,13 @@ def forward_head(places, p, start, time, size, causal, scale, words, dropped, dr
         for u in range(e - r):
             _softmax(p[first + u, :n], r + u + 1 if causal else n)
         weights = at(p, first, 0)
-        if threshold > 0:
-            fill_bits(words[: (e - r) * keys], first * keys, key0, key1, call_low, call_high)
-            for u in range(e - r):
-                drop(p[first + u, :n], words[u * keys :], threshold, factor, dropped[u])
-            weights = at(dropped, 0, 0)
+        if drops is not None:
+            threshold, factor, key0, key1, call_low, call_high = drops
+            if threshold > 0:
+                fill_bits(words[: (e - r) * keys], first * keys, key0, key1, call_low, call_high)
+                for u in range(e - r):
+                    drop(p[first + u, :n], words[u * keys :], threshold, factor, dropped[u])
+                weights = at(dropped, 0, 0)
         gemm(False, False, e - r, size, n, 1, weights, keys, v, v_row, 0, o + 4 * r * o_row, o_row)
 
 
@@ -165,7 +166,6 @@ def backward_head(read, written, p, dp, start, time, size, causal, scale, words,
     (do, do_row), (q, q_row), (k, k_row), (v, v_row) = read
     (dq, dq_row), (dk, dk_row), (dv, dv_row) = written
     keys = p.shape[1]
-    threshold, factor, key0, key1, call_low, call_high = drops
     blocks = (time + BLOCK - 1) // BLOCK
     for block in range(blocks - 1, -1, -1):  # the last sees every key: it begins the sums over queries
         r, e = block * BLOCK, min((block + 1) * BLOCK, time)
@@ -173,12 +173,14 @@ def backward_head(read, written, p, dp, start, time, size, causal, scale, words,
         do_r, q_r, dq_r = do + 4 * r * do_row, q + 4 * r * q_row, dq + 4 * r * dq_row
         gemm(False, True, e - r, n, size, 1, do_r, do_row, v, v_row, 0, at(dp, 0, 0), keys)
         weights = at(p, first, 0)
-        if threshold > 0:
-            fill_bits(words[: (e - r) * keys], first * keys, key0, key1, call_low, call_high)
-            for u in range(e - r):
-                drop(p[first + u, :n], words[u * keys :], threshold, factor, dropped[u])
-                drop(dp[u, :n], words[u * keys :], threshold, factor, dp[u])
-            weights = at(dropped, 0, 0)
+        if drops is not None:
+            threshold, factor, key0, key1, call_low, call_high = drops
+            if threshold > 0:
+                fill_bits(words[: (e - r) * keys], first * keys, key0, key1, call_low, call_high)
+                for u in range(e - r):
+                    drop(p[first + u, :n], words[u * keys :], threshold, factor, dropped[u])
+                    drop(dp[u, :n], words[u * keys :], threshold, factor, dp[u])
+                weights = at(dropped, 0, 0)
         gemm(True, False, n, size, e - r, 1, weights, keys, do_r, do_row, beta, dv, dv_row)
         for u in range(e - r):
             _softmax_backward(p[first + u], dp[u, :n], r + u + 1 if causal else n, np.float32(scale))

@@ -8,9 +8,9 @@ import math
 import numpy as np
 
 from ..attention.cpu import BLOCK as QUERIES
-from ..attention.cpu import NO_DROPOUT, backward_head, forward_head
+from ..attention.cpu import backward_head, forward_head
 from ..common import blas
-from ..common.arrays import NONE2, finish, ready, target
+from ..common.arrays import finish, ready, target
 from ..common.jit import after, jit, parallel_with_sgemm
 from ..common.row_blocks import (
     BLOCK,
@@ -32,8 +32,6 @@ from ..common.sgemm import at, gemm
 from ..layer_norm.cpu import affine_row, backward_rows, normalise
 from . import reference
 
-NOTHING = np.empty(0, np.uint32), NONE2, NO_DROPOUT  # what a head needs to drop weights
-
 
 def suits(x, w):
     return blas.usable() and _pieces(x, w) > 0
@@ -54,9 +52,7 @@ def forward(x, norm, qkv, proj, *, n_head, causal=True, eps=1e-5):
     packed, o = np.empty((m, 3 * c), np.float32), np.empty((m, c), np.float32)
     saved = mean, rstd, packed, np.empty((m * n_head, time), np.float32), o
     sizes = batch, n_head, bool(causal), 1 / math.sqrt(c // n_head)
-    _forward(
-        max(1, _pieces(x, qkv[0])), x.reshape(m, c), norm, float(eps), qkv, proj, y.reshape(m, c), saved, sizes, NOTHING
-    )
+    _forward(max(1, _pieces(x, qkv[0])), x.reshape(m, c), norm, float(eps), qkv, proj, y.reshape(m, c), saved, sizes)
     return y, saved
 
 
@@ -78,7 +74,7 @@ def backward(dy, x, saved, norm, qkv, proj, *, n_head, causal=True, out, accumul
     sizes = batch, n_head, bool(causal), 1 / math.sqrt(c // n_head)
     _backward(
         *(nt, True, dy.reshape(m, c), x.reshape(m, c), saved, norm, w, w_proj),
-        *((given[0].reshape(m, c), *given[1:]), adds, parts, sizes, NOTHING),
+        *((given[0].reshape(m, c), *given[1:]), adds, parts, sizes),
     )
     for written, into in zip(given, out, strict=True):
         finish(written, into)
@@ -98,9 +94,9 @@ def _sequences(first, stop, time):
 
 
 @parallel_with_sgemm
-def _forward(t, nt, x, norm, eps, qkv, proj, y, saved, sizes, nothing):
+def _forward(t, nt, x, norm, eps, qkv, proj, y, saved, sizes):
     (norm_w, norm_b), (w, b), (w_proj, b_proj), (mean, rstd, packed, p, o) = norm, qkv, proj, saved
-    (batch, heads, causal, scale), (words, dropped, drops) = sizes, nothing
+    batch, heads, causal, scale = sizes
     c, time = x.shape[1], p.shape[1]
     size, wide = c // heads, 3 * c
     first, stop = t * batch // nt, (t + 1) * batch // nt
@@ -117,15 +113,15 @@ def _forward(t, nt, x, norm, eps, qkv, proj, y, saved, sizes, nothing):
             for h in range(heads):
                 q = at(packed, i * time, h * size)
                 places = (q, wide), (q + 4 * c, wide), (q + 8 * c, wide), (at(o, i * time, h * size), c)
-                forward_head(places, p, (i * heads + h) * time, time, size, causal, scale, words, dropped, drops)
+                forward_head(places, p, (i * heads + h) * time, time, size, causal, scale, None, None, None)
         begin_with(y[r:e], x[r:e], b_proj)
         gemm(False, True, e - r, c, c, 1, at(o, r, 0), c, at(w_proj, 0, 0), c, 1, at(y, r, 0), c)
 
 
-def _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes, nothing):
+def _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes):
     (mean, rstd, packed, p, o), (norm_w, norm_b) = saved, norm
     dx, dnorm_w, dnorm_b, dw, db, dw_proj, db_proj = out
-    (batch, heads, causal, scale), (words, dropped, drops) = sizes, nothing
+    batch, heads, causal, scale = sizes
     c, time = x.shape[1], p.shape[1]
     size, wide, vectors = c // heads, 3 * c, 4 * c * c
     to_w, to_proj = matrix_place(t, dw, parts, 0), matrix_place(t, dw_proj, parts, 3 * c * c)
@@ -151,7 +147,7 @@ def _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes,
                 read = (at(d, here, h * size), c), (q, wide), (q + 4 * c, wide), (q + 8 * c, wide)
                 written = (dq, wide), (dq + 4 * c, wide), (dq + 8 * c, wide)
                 start = (i * heads + h) * time
-                backward_head(read, written, p, dp, start, time, size, causal, scale, words, dropped, drops)
+                backward_head(read, written, p, dp, start, time, size, causal, scale, None, None, None)
         for i in range(rows):
             affine_row(x[r + i], norm_w, norm_b, mean[r + i], rstd[r + i], normed[i])
         beta = 1 if adds_up(t, later, adds[3]) else 0
@@ -166,7 +162,7 @@ def _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes,
 
 
 @after(_by_sequences)
-def _backward(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes, nothing):
+def _backward(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes):
     _, dnorm_w, dnorm_b, dw, db, dw_proj, db_proj = out
     c = x.shape[1]
     vectors = 4 * c * c
