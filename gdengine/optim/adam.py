@@ -1,6 +1,5 @@
 """Adam and AdamW."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ from .. import kernels
 from ..flat import Flat
 from ..kernels.adamw import cuda as adamw_on_gpu
 from .gradients import Noise
-from .optimizer import LearningRate, Optimizer, check_betas, check_lr, check_range
+from .optimizer import LearningRate, Optimizer, check_betas, check_eps, check_lr, check_range
 
 
 class Adam(Optimizer):
@@ -59,8 +58,7 @@ class Adam(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         check_lr(group["lr"])
         check_betas(group["betas"])
-        if not 0 < group["eps"] < math.inf:
-            raise ValueError(f"eps must be above 0, got {group['eps']!r}: it stands alone where a gradient is always 0")
+        check_eps(group["eps"])
         check_range("weight_decay", group["weight_decay"], 0)
 
     def update(self, flat: Flat, part: slice, group: dict[str, Any], lr: float, step: int, grad_scale: float) -> None:

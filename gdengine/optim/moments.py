@@ -8,8 +8,7 @@ from .. import kernels
 from ..flat import Flat
 from ..kernels.moments import cuda as moments_on_gpu
 from .gradients import Noise
-from .optimizer import LearningRate, Optimizer, check_betas, check_lr, check_range
-from .scaled import check_eps
+from .optimizer import LearningRate, Optimizer, check_betas, check_eps, check_lr, check_range
 
 
 class _Moments(Optimizer):

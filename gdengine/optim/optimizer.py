@@ -497,6 +497,12 @@ def check_betas(betas: Any) -> None:
     check_range("the second of betas", betas[1], 0, 1)
 
 
+def check_eps(eps: float) -> None:
+    """Raise unless it is a finite number above 0."""
+    if not 0 < eps < math.inf:
+        raise ValueError(f"eps must be above 0, got {eps!r}: it stands alone where a gradient is always 0")
+
+
 def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
     """Raise unless low ≤ value < high."""
     if not low <= value < high:

@@ -1,6 +1,5 @@
 """RMSprop and Adagrad: the gradient divided by the root of its mean square, or of its sum."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ from .. import kernels
 from ..flat import Flat
 from ..kernels.rmsprop import cuda as rmsprop_on_gpu
 from .gradients import Noise
-from .optimizer import LearningRate, Optimizer, check_lr, check_range
+from .optimizer import LearningRate, Optimizer, check_eps, check_lr, check_range
 
 
 class _Scaled(Optimizer):
@@ -162,9 +161,3 @@ class Adagrad(_Scaled):
 
     def vectors(self, flat: Flat, group: dict[str, Any]) -> list[Any]:
         return [flat.state["sum"], None, None]
-
-
-def check_eps(eps: float) -> None:
-    """Raise unless it is a finite number above 0."""
-    if not 0 < eps < math.inf:
-        raise ValueError(f"eps must be above 0, got {eps!r}: it stands alone where a gradient is always 0")

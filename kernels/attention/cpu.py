@@ -21,7 +21,7 @@ from ..dropout.cpu import drop, settings
 from ..philox.cpu import fill_bits
 from . import reference
 
-BLOCK = 32  # query rows at a time: what lies right of their last key is left out, and 32 rows still feed sgemm
+BLOCK = 32  # query rows at a time: with 64, which leave out less of what may not be seen, a branch took 2 to 4 % longer
 NO_DROPOUT = (0, 1.0, 0, 0, 0, 0)
 
 

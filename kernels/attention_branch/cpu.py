@@ -25,9 +25,9 @@ from ..common.row_blocks import (
     ready_norm,
     row_pieces,
     store_sums_of_nothing,
-    sum_rows,
     vector_place,
 )
+from ..common.rows import sum_rows
 from ..common.sgemm import at, gemm
 from ..layer_norm.cpu import affine_row, backward_rows, normalise
 from . import reference
@@ -41,18 +41,14 @@ def forward(x, norm, qkv, proj, *, n_head, causal=True, eps=1e-5):
     if not blas.usable():
         return reference.forward(x, norm, qkv, proj, n_head=n_head, causal=causal, eps=eps)
     batch, time, c = x.shape
-    m = batch * time
-    x, norm, qkv, proj = (
-        ready(x, x.shape, "x"),
-        ready_norm(norm, c),
-        ready_affine(qkv, 3 * c, c),
-        ready_affine(proj, c, c),
-    )
+    m, nt = batch * time, max(1, _pieces(x, qkv[0]))
+    rows, norm = ready(x, x.shape, "x").reshape(m, c), ready_norm(norm, c)
+    qkv, proj = ready_affine(qkv, 3 * c, c), ready_affine(proj, c, c)
     y, (mean, rstd) = np.empty(x.shape, np.float32), np.empty((2, m), np.float32)
     packed, o = np.empty((m, 3 * c), np.float32), np.empty((m, c), np.float32)
     saved = mean, rstd, packed, np.empty((m * n_head, time), np.float32), o
     sizes = batch, n_head, bool(causal), 1 / math.sqrt(c // n_head)
-    _forward(max(1, _pieces(x, qkv[0])), x.reshape(m, c), norm, float(eps), qkv, proj, y.reshape(m, c), saved, sizes)
+    _forward(nt, rows, norm, float(eps), qkv, proj, y.reshape(m, c), saved, sizes)
     return y, saved
 
 
@@ -139,7 +135,7 @@ def _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes)
         gemm(False, False, rows, c, c, 1, at(dy, r, 0), c, at(w_proj, 0, 0), c, 0, at(d, 0, 0), c)
         beta = 1 if adds_up(t, later, adds[5]) else 0
         gemm(True, False, c, c, rows, 1, at(dy, r, 0), c, at(o, r, 0), c, beta, to_proj, c)
-        sum_rows(dy[r:e], to_b_proj, adds_up(t, later, adds[6]))
+        sum_rows(dy[r:e], 0, c, to_b_proj, adds_up(t, later, adds[6]))
         for i in range(s, last):
             for h in range(heads):
                 q, here = at(packed, i * time, h * size), i * time - r
@@ -152,7 +148,7 @@ def _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes)
             affine_row(x[r + i], norm_w, norm_b, mean[r + i], rstd[r + i], normed[i])
         beta = 1 if adds_up(t, later, adds[3]) else 0
         gemm(True, False, wide, c, rows, 1, at(dpacked, 0, 0), wide, at(normed, 0, 0), c, beta, to_w, c)
-        sum_rows(dpacked[:rows], to_b, adds_up(t, later, adds[4]))
+        sum_rows(dpacked[:rows], 0, wide, to_b, adds_up(t, later, adds[4]))
         # (The gradient of the heads has been used: that of the normalised rows takes its place.)
         gemm(False, False, rows, c, wide, 1, at(dpacked, 0, 0), wide, at(w, 0, 0), c, 0, at(d, 0, 0), c)
         pass_on(dy[r:e], dx[r:e], adds[0])

@@ -15,12 +15,13 @@ from ..threads import get_num_threads
 from .arrays import NONE1, ready
 from .jit import jit
 from .pieces import PRODUCTS, split
-from .rows import SUMMED, add, copy, fill
+from .rows import add, copy, fill
 from .sgemm import at
 
 BLOCK = 256  # rows at a time: those of a GPT of width 128 stay in a cache of 1 MB
 
-# With fewer rows a piece, adding up the pieces' gradients costs more than the cache gains.
+# With fewer rows a piece, adding up the pieces' gradients, some ten operations' time an element, would no longer be
+# small beside the products. (An estimate; what was measured had 384 and more.)
 LEAST = 128
 
 
@@ -115,18 +116,6 @@ def pass_on(dy, dx, accumulate):
 def clear(total, keep):
     if not keep:
         fill(total, 0)
-
-
-@jit
-def sum_rows(rows, total, accumulate):
-    """total = Σ rows, or total += Σ rows where ``accumulate``."""
-    clear(total, accumulate)
-    part = np.empty(total.size, np.float32)
-    for r in range(0, rows.shape[0], SUMMED):
-        fill(part, 0)
-        for i in range(r, min(r + SUMMED, rows.shape[0])):
-            add(part, rows[i])
-        add(total, part)
 
 
 @jit

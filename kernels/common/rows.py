@@ -1,5 +1,6 @@
 """What is done to a row at a time. (Plain loops: they vectorise, and compile faster than slice assignments.)"""
 
+import numpy as np
 from numba import int32
 
 from .exp import bits_of, float_of
@@ -28,6 +29,21 @@ def copy(row, source):
 def add(row, term):
     for j in range(row.size):
         row[j] += term[j]
+
+
+@jit
+def sum_rows(matrix, lo, hi, total, accumulate):
+    """total[lo:hi] = Σ of the rows' columns lo … hi − 1, or += where ``accumulate``."""
+    out, part = total[lo:hi], np.empty(hi - lo, np.float32)
+    if not accumulate:
+        fill(out, 0)
+    if out.size == 0:
+        return
+    for r in range(0, matrix.shape[0], SUMMED):
+        fill(part, 0)
+        for i in range(r, min(r + SUMMED, matrix.shape[0])):
+            add(part, matrix[i, lo:hi])
+        add(out, part)
 
 
 @jit

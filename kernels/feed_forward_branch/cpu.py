@@ -25,10 +25,9 @@ from ..common.row_blocks import (
     ready_norm,
     row_pieces,
     store_sums_of_nothing,
-    sum_rows,
     vector_place,
 )
-from ..common.rows import fill
+from ..common.rows import fill, sum_rows
 from ..common.sgemm import at, gemm
 from ..gelu import cpu as gelu
 from ..layer_norm.cpu import affine_row, backward_rows, normalise
@@ -45,12 +44,8 @@ def forward(x, norm, fc, proj, *, activation, eps=1e-5):
         return reference.forward(x, norm, fc, proj, activation=activation, eps=eps)
     n, c, m = fc[0].shape[0], x.shape[-1], math.prod(x.shape[:-1])
     nt = max(1, _pieces(x, fc[0]))
-    rows, norm, fc, proj = (
-        ready(x, x.shape, "x").reshape(m, c),
-        ready_norm(norm, c),
-        ready_affine(fc, n, c),
-        ready_affine(proj, c, n),
-    )
+    rows, norm = ready(x, x.shape, "x").reshape(m, c), ready_norm(norm, c)
+    fc, proj = ready_affine(fc, n, c), ready_affine(proj, c, n)
     y, saved = np.empty(x.shape, np.float32), (*np.empty((2, m), np.float32), np.empty((m, n), np.float32))
     _forward(nt, rows, norm, float(eps), fc, proj, CODES[activation], y.reshape(m, c), saved)
     return y, saved
@@ -151,8 +146,8 @@ def _by_rows(t, nt, dy, x, saved, norm, w1, w2, activation, out, adds, parts):
         gemm(True, False, c, n, rows, 1, at(dy, r, 0), c, at(h, 0, 0), n, beta, to_w2, n)
         beta = 1 if adds_up(t, later, adds[3]) else 0
         gemm(True, False, n, c, rows, 1, at(du, 0, 0), n, at(normed, 0, 0), c, beta, to_w1, c)
-        sum_rows(dy[r:e], to_b2, adds_up(t, later, adds[6]))
-        sum_rows(du[:rows], to_b1, adds_up(t, later, adds[4]))
+        sum_rows(dy[r:e], 0, c, to_b2, adds_up(t, later, adds[6]))
+        sum_rows(du[:rows], 0, n, to_b1, adds_up(t, later, adds[4]))
         gemm(False, False, rows, c, n, 1, at(du, 0, 0), n, at(w1, 0, 0), c, 0, at(dn, 0, 0), c)
         pass_on(dy[r:e], dx[r:e], adds[0])
         clear(to_norm_w, adds_up(t, later, adds[1]))

@@ -9,7 +9,7 @@ from ..common.arrays import NONE1, NONE2, finish, ready, target
 from ..common.exp import ONE, ZERO
 from ..common.jit import after, jit, parallel, parallel_with_sgemm
 from ..common.pieces import PRODUCTS, pieces, region, split
-from ..common.rows import SUMMED, add, copy, fill
+from ..common.rows import add, copy, sum_rows
 from ..common.sgemm import at, gemm
 from ..gelu import cpu as gelu
 from . import reference, separately
@@ -226,7 +226,7 @@ def _undo(row, saved, activation):
 def _backward_weight(t, nt, dy, x, dw, accumulate, db, accumulate_db):
     _weight_part(t, nt, dy, x, dw, accumulate)
     lo, hi = split(db.size, t, nt)
-    _sum_columns(dy, db, lo, hi, accumulate_db)
+    sum_rows(dy, lo, hi, db, accumulate_db)
 
 
 @jit
@@ -257,24 +257,10 @@ def _backward(
     if wants_w:
         _weight_part(t, nt, dy, x, dw, add_w)
     lo, hi = split(db.size, t, nt)
-    _sum_columns(dy, db, lo, hi, add_b)
+    sum_rows(dy, lo, hi, db, add_b)
 
 
 @parallel
 def _backward_bias(t, nt, dy, db, accumulate):
     lo, hi = split(db.size, t, nt)
-    _sum_columns(dy, db, lo, hi, accumulate)
-
-
-@jit
-def _sum_columns(dy, db, lo, hi, accumulate):
-    total, part = db[lo:hi], np.empty(hi - lo, np.float32)
-    if not accumulate:
-        fill(total, 0)
-    if total.size == 0:
-        return
-    for r in range(0, dy.shape[0], SUMMED):
-        fill(part, 0)
-        for i in range(r, min(r + SUMMED, dy.shape[0])):
-            add(part, dy[i, lo:hi])
-        add(total, part)
+    sum_rows(dy, lo, hi, db, accumulate)
