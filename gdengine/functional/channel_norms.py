@@ -115,7 +115,7 @@ def batch_norm(
         assert running_var is not None
         mean, var = (running._array.astype(z.dtype, copy=True) for running in (running_mean, running_var))
         centred = z - _per_channel(mean, ndim)
-    rstd = 1 / np.sqrt(var + eps)
+    rstd = 1 / np.sqrt(var + float(eps))
     scale = None if w is None else wide(w._array)
     y = _affine(centred * _per_channel(rstd if scale is None else rstd * scale, ndim), None, _spread(b, ndim))
 

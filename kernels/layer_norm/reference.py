@@ -10,7 +10,7 @@ def forward(x, w=None, b=None, *, eps=1e-5):
     z, w, b = wide(x), wide(w), wide(b)
     mean = z.mean(axis=1)
     centred = z - mean[:, None]
-    rstd = 1 / np.sqrt((centred * centred).mean(axis=1) + eps)
+    rstd = 1 / np.sqrt((centred * centred).mean(axis=1) + float(eps))
     y = centred * rstd[:, None]
     if w is not None:
         y *= w

@@ -8,7 +8,7 @@ from ..common.wide import narrow, wide
 
 def forward(x, w=None, *, eps=1e-6):
     z = wide(x)
-    rstd = 1 / np.sqrt((z * z).mean(axis=1) + eps)
+    rstd = 1 / np.sqrt((z * z).mean(axis=1) + float(eps))
     y = z * rstd[:, None]
     if w is not None:
         y *= wide(w)

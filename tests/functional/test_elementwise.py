@@ -225,6 +225,10 @@ def test_dropout_drops_the_same_elements_in_both_dtypes():
         lambda x, s: F.smooth_l1_loss(x, x * 2, beta=s(0.5)),
         lambda x, s: F.cross_entropy(x, [0, 1], label_smoothing=s(0.1)),
         lambda x, s: F.layer_norm(x, eps=s(1e-5)),
+        lambda x, s: F.rms_norm(x, eps=s(1e-5)),
+        lambda x, s: F.group_norm(x, 1, eps=s(1e-5)),
+        lambda x, s: F.batch_norm(x, training=True, eps=s(1e-5)),
+        lambda x, s: F.triplet_margin_loss(x, x * 2, x * 3, margin=s(1), eps=s(1e-6)),
         lambda x, s: F.normalize(x, eps=s(1e-5)),
     ],
 )
