@@ -14,7 +14,6 @@ import numpy as np
 
 from .. import __version__, cuda, kernels
 from ..kernels import dispatch
-from ..kernels.common import blas
 from ..kernels.threads import available_cores, get_num_threads
 
 _PACKAGES = (
@@ -54,6 +53,7 @@ def environment() -> Iterator[tuple[str, str]]:
     fused = ", ".join(_fused())
     if dispatch.choice() == "fused":
         yield "kernels", f"fused, compiled by Numba: {fused}"
+        yield "products", _products()
         yield "cache", _cache()
     else:
         yield "kernels", f"NumPy reference, as {dispatch.why_reference()}"
@@ -79,10 +79,15 @@ def _blas() -> str:
     config = np.show_config(mode="dicts")
     library = config["Build Dependencies"]["blas"] if isinstance(config, dict) else {}
     name = f"{library.get('name', 'unknown')} {library.get('version', '')}".strip()
-    called = blas.for_kernels() if dispatch.choice() == "fused" else None
-    if called is None:
-        return f"{name}, through numpy.matmul"
-    return f"{name}, {'itself' if blas.is_shared() else 'a copy'} inside the kernels, its code for {called.core}"
+    return f"{name}, through numpy.matmul"
+
+
+def _products() -> str:
+    from ..kernels.common.tile import SHAPE
+
+    return (
+        f"in the kernels, tiles of {SHAPE.rows} rows and {SHAPE.columns} columns in registers of {SHAPE.width} floats"
+    )
 
 
 def _fused() -> list[str]:

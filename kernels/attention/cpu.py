@@ -10,24 +10,20 @@ import math
 
 import numpy as np
 
-from ..common import blas
 from ..common.arrays import check, check_target, finish, plain
 from ..common.exp import ONE, ZERO, fexp
-from ..common.jit import jit, parallel_with_sgemm
+from ..common.jit import jit, parallel
 from ..common.pieces import PRODUCTS, pieces
 from ..common.rows import fill, largest
 from ..common.sgemm import at, gemm
 from ..dropout.cpu import drop, settings
 from ..philox.cpu import fill_bits
-from . import reference
 
 BLOCK = 32  # query rows at a time: with 64, which leave out less of what may not be seen, a branch took 2 to 4 % longer
 NO_DROPOUT = (0, 1.0, 0, 0, 0, 0)
 
 
 def forward(q, k, v, *, causal, scale=None, dropout=None):
-    if not blas.usable():
-        return reference.forward(q, k, v, causal=causal, scale=scale, dropout=dropout)
     batch, heads, time, size = q.shape
     keys = _number_of_keys(q, k, v, causal)
     q, k, v = _readable(q), _readable(k), _readable(v)
@@ -41,8 +37,6 @@ def forward(q, k, v, *, causal, scale=None, dropout=None):
 
 
 def backward(do, q, k, v, saved, *, causal, scale=None, dropout=None, out=None):
-    if not blas.usable():
-        return reference.backward(do, q, k, v, saved, causal=causal, scale=scale, dropout=dropout, out=out)
     batch, heads, _, size = q.shape
     _number_of_keys(q, k, v, causal)
     check(do, q.shape, "do")
@@ -112,7 +106,7 @@ def _layout(array):
     return array[0, 0, 0], array.strides
 
 
-@parallel_with_sgemm
+@parallel
 def _forward(t, nt, q, k, v, o, p, sizes, drops):
     heads, time, size, causal, scale = sizes
     rows, keys = p.shape
@@ -146,7 +140,7 @@ def forward_head(places, p, start, time, size, causal, scale, words, dropped, dr
         gemm(False, False, e - r, size, n, 1, weights, keys, v, v_row, 0, o + 4 * r * o_row, o_row)
 
 
-@parallel_with_sgemm
+@parallel
 def _backward(t, nt, read, written, p, sizes, drops):
     (do, q, k, v), (dq, dk, dv) = read, written
     heads, time, size, causal, scale = sizes

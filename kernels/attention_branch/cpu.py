@@ -9,9 +9,8 @@ import numpy as np
 
 from ..attention.cpu import BLOCK as QUERIES
 from ..attention.cpu import backward_head, forward_head
-from ..common import blas
 from ..common.arrays import finish, ready, target
-from ..common.jit import after, jit, parallel_with_sgemm
+from ..common.jit import after, jit, parallel
 from ..common.row_blocks import (
     BLOCK,
     adds_up,
@@ -30,16 +29,13 @@ from ..common.row_blocks import (
 from ..common.rows import sum_rows
 from ..common.sgemm import at, gemm
 from ..layer_norm.cpu import affine_row, backward_rows, normalise
-from . import reference
 
 
 def suits(x, w):
-    return blas.usable() and _pieces(x, w) > 0
+    return _pieces(x, w) > 0
 
 
 def forward(x, norm, qkv, proj, *, n_head, causal=True, eps=1e-5):
-    if not blas.usable():
-        return reference.forward(x, norm, qkv, proj, n_head=n_head, causal=causal, eps=eps)
     batch, time, c = x.shape
     m, nt = batch * time, max(1, _pieces(x, qkv[0]))
     rows, norm = ready(x, x.shape, "x").reshape(m, c), ready_norm(norm, c)
@@ -53,9 +49,6 @@ def forward(x, norm, qkv, proj, *, n_head, causal=True, eps=1e-5):
 
 
 def backward(dy, x, saved, norm, qkv, proj, *, n_head, causal=True, out, accumulate=(False,) * 7):
-    if not blas.usable():
-        reference.backward(dy, x, saved, norm, qkv, proj, n_head=n_head, causal=causal, out=out, accumulate=accumulate)
-        return
     batch, time, c = x.shape
     nt, m = max(1, _pieces(x, qkv[0])), batch * time
     dy, x, norm = ready(dy, x.shape, "dy"), ready(x, x.shape, "x"), ready_norm(norm, c)
@@ -89,7 +82,7 @@ def _sequences(first, stop, time):
     return max(1, (stop - first + count - 1) // count)
 
 
-@parallel_with_sgemm
+@parallel
 def _forward(t, nt, x, norm, eps, qkv, proj, y, saved, sizes):
     (norm_w, norm_b), (w, b), (w_proj, b_proj), (mean, rstd, packed, p, o) = norm, qkv, proj, saved
     batch, heads, causal, scale = sizes

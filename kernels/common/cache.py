@@ -22,12 +22,17 @@ from .compiling import announce
 KERNELS = Path(__file__).resolve().parent.parent
 
 # The files of this folder that kernels are compiled from, besides every operation's ``cpu.py``.
-COMPILED = ("blas", "exp", "jit", "launch", "pieces", "row_blocks", "rows", "sgemm")
+COMPILED = ("exp", "jit", "launch", "pieces", "row_blocks", "rows", "sgemm", "tile")
 
 
 def attach(dispatcher: Any, worker: Callable) -> None:
     """Let ``dispatcher``, the compiled form of ``worker``, load from the cache, save to it, and say if it compiles."""
-    dispatcher._cache = _NoCache(worker) if folder() is None else _Cache(worker)
+    dispatcher._cache = cache_of(worker)
+
+
+def cache_of(worker: Callable) -> Any:
+    """Where the compiled form of ``worker`` is loaded from and saved to; it says if it is compiled."""
+    return _NoCache(worker) if folder() is None else _Cache(worker)
 
 
 @cache
@@ -129,5 +134,6 @@ class _NoCache(NullCache):
 
 
 def title(worker: Callable) -> str:
-    """``linear.forward`` for the worker ``_forward`` in ``linear/cpu.py``."""
-    return f"{worker.__module__.split('.')[-2]}.{worker.__name__.lstrip('_')}"
+    """``linear.forward`` for the worker ``_forward`` in ``linear/cpu.py``; ``sgemm.product`` in ``common/sgemm.py``."""
+    *_, folder_name, file = worker.__module__.split(".")
+    return f"{file if folder_name == 'common' else folder_name}.{worker.__name__.lstrip('_')}"

@@ -18,7 +18,7 @@ import numba
 from numba import njit
 
 from ..threads import get_num_threads
-from . import blas, malloc
+from . import malloc
 from .cache import attach, title
 from .launch import launch, prepared
 
@@ -27,8 +27,8 @@ from .launch import launch, prepared
 FAST = {"reassoc", "contract", "nsz"}
 STRICT = {"contract"}
 
-# One kernel at a time. Numba's workqueue layer kills the process when two Python threads enter, and the number of
-# BLAS's threads is shared by all. Re-entrant: a signal handler may run a kernel between two lines in here.
+# One kernel at a time: Numba's workqueue layer kills the process when two Python threads enter. Re-entrant: a signal
+# handler may run a kernel between two lines in here.
 LOCK = threading.RLock()
 
 
@@ -56,27 +56,22 @@ def exact(function: Callable) -> Callable:
 
 def parallel(worker: Callable) -> "Kernel":
     """Make a kernel of ``worker(t, nt, …)``."""
-    return Kernel(worker, multiplies=False)
-
-
-def parallel_with_sgemm(worker: Callable) -> "Kernel":
-    """Make a kernel of a worker that multiplies matrices (with `sgemm.gemm`)."""
-    return Kernel(worker, multiplies=True)
+    return Kernel(worker)
 
 
 def after(first: Callable) -> Callable[[Callable], "Kernel"]:
-    """Make a kernel of a worker that multiplies matrices, and begins when all pieces of the worker ``first`` are done.
+    """Make a kernel of a worker that begins when all pieces of the worker ``first`` are done.
 
     Both take the same arguments; ``kernel(pieces, False, …)`` leaves the first out, ``kernel(pieces, True, …)`` does
     not. One call from Python in place of two: 5 to 10 µs, where many a small kernel takes 20.
     """
-    return lambda worker: Kernel(worker, multiplies=True, first=first)
+    return lambda worker: Kernel(worker, first)
 
 
 class Kernel:
     """``kernel(pieces, …)`` runs ``worker(t, pieces, …)`` for every t, on the threads there are."""
 
-    def __init__(self, worker: Callable, multiplies: bool, first: Callable | None = None) -> None:
+    def __init__(self, worker: Callable, first: Callable | None = None) -> None:
         prepare()
         piece = jit(worker)
 
@@ -91,20 +86,12 @@ class Kernel:
         run.__qualname__ = f"run.{title(worker)}"
         self._run = njit(nogil=True, error_model="numpy")(run)
         attach(self._run, worker)
-        self._sets_threads = multiplies and blas.is_shared()
 
     def __call__(self, pieces: int, *args: Any) -> None:
         with LOCK:
             if _masked.n != (threads := get_num_threads()):
                 _use_threads(threads)
-            if not self._sets_threads:
-                self._run(pieces, *args)
-                return
-            before = blas.use_threads(1)
-            try:
-                self._run(pieces, *args)
-            finally:
-                blas.use_threads(before)
+            self._run(pieces, *args)
 
 
 def _one_after_the_other(first: Callable, second: Callable) -> Callable:
@@ -134,12 +121,8 @@ def prepare() -> None:
     malloc.keep_freed_memory()
     if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
         numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-    if "OMP_WAIT_POLICY" in os.environ:
-        return
-    if blas.usable():
+    if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    else:  # then `numpy.matmul` brings threads of its own, which want the cores at once
-        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def _use_threads(n: int) -> None:

@@ -7,21 +7,17 @@ elements lie side by side in X (stride 1), a row of columns is one copy.
 
 import numpy as np
 
-from ..common import blas
 from ..common.arrays import NONE1, check, check_target, finish, ready, target
-from ..common.jit import jit, parallel_with_sgemm
+from ..common.jit import jit, parallel
 from ..common.pieces import PRODUCTS, pieces
 from ..common.rows import add, copy, fill
 from ..common.sgemm import at, gemm
 from ..common.store import store
-from . import reference
 
 COLUMNS = 768 << 10  # bytes: a part of the second-level cache
 
 
 def forward(x, w, b=None, *, geometry):
-    if not blas.usable():
-        return reference.forward(x, w, b, geometry=geometry)
     geometry.check(x.shape, w.shape)
     x, w = ready(x, x.shape, "x"), ready(w, w.shape, "w")
     b = NONE1 if b is None else ready(b, w.shape[:1], "b")
@@ -31,8 +27,6 @@ def forward(x, w, b=None, *, geometry):
 
 
 def backward_input(dy, w, x_shape, *, geometry, out=None, accumulate=False):
-    if not blas.usable():
-        return reference.backward_input(dy, w, x_shape, geometry=geometry, out=out, accumulate=accumulate)
     geometry.check(x_shape, w.shape, dy.shape)
     dy, w = ready(dy, dy.shape, "dy"), ready(w, w.shape, "w")
     dx = target(out, x_shape, "out")
@@ -42,10 +36,6 @@ def backward_input(dy, w, x_shape, *, geometry, out=None, accumulate=False):
 
 
 def backward_weight(dy, x, w_shape, *, geometry, out=None, accumulate=False, db=None, accumulate_db=False):
-    if not blas.usable():
-        return reference.backward_weight(
-            *(dy, x, w_shape), geometry=geometry, out=out, accumulate=accumulate, db=db, accumulate_db=accumulate_db
-        )
     geometry.check(x.shape, w_shape, dy.shape)
     dy, x = ready(dy, dy.shape, "dy"), ready(x, x.shape, "x")
     if out is not None:
@@ -74,7 +64,7 @@ def _numbers(geometry, x, w):
     return (*geometry.stride, *geometry.padding, *geometry.dilation, geometry.groups, max(1, rows))
 
 
-@parallel_with_sgemm
+@parallel
 def _forward(t, nt, x, w, b, y, sy, sx, top, left, dy, dx, groups, rows):
     outputs, height, width = y.shape[1] // groups, y.shape[2], y.shape[3]
     lo, hi = split_rows(y.shape[0] * height, t, nt)
@@ -161,7 +151,7 @@ def _window(into, source, first, step, low, high):
     fill(into[high:], 0)
 
 
-@parallel_with_sgemm
+@parallel
 def _backward_input(t, nt, dy, w, dx, accumulate, sy, sx, top, left, diy, dix, groups, rows):
     """A piece does whole images, or where there are fewer than pieces, some channels: rows of windows overlap in dX."""
     outputs, height, width = dy.shape[1] // groups, dy.shape[2], dy.shape[3]
@@ -231,7 +221,7 @@ def _add_window(into, source, first, step, low, high):
             inside[q * step] += source[low + q]
 
 
-@parallel_with_sgemm
+@parallel
 def _backward_weight(t, nt, dy, x, dw, db, sy, sx, top, left, diy, dix, groups, rows):
     """dw and db have a part for each piece, which are added afterwards."""
     w = dw[t]

@@ -7,10 +7,9 @@ import math
 
 import numpy as np
 
-from ..common import blas
 from ..common.arrays import finish, ready, target
 from ..common.exp import ZERO
-from ..common.jit import after, jit, parallel_with_sgemm
+from ..common.jit import after, jit, parallel
 from ..common.pieces import split
 from ..common.row_blocks import (
     adds_up,
@@ -32,16 +31,13 @@ from ..common.sgemm import at, gemm
 from ..gelu import cpu as gelu
 from ..layer_norm.cpu import affine_row, backward_rows, normalise
 from ..linear.cpu import CODES, GELU, relu_slope
-from . import reference
 
 
 def suits(x, w):
-    return blas.usable() and _pieces(x, w) > 0
+    return _pieces(x, w) > 0
 
 
 def forward(x, norm, fc, proj, *, activation, eps=1e-5):
-    if not blas.usable():
-        return reference.forward(x, norm, fc, proj, activation=activation, eps=eps)
     n, c, m = fc[0].shape[0], x.shape[-1], math.prod(x.shape[:-1])
     nt = max(1, _pieces(x, fc[0]))
     rows, norm = ready(x, x.shape, "x").reshape(m, c), ready_norm(norm, c)
@@ -52,9 +48,6 @@ def forward(x, norm, fc, proj, *, activation, eps=1e-5):
 
 
 def backward(dy, x, saved, norm, fc, proj, *, activation, out, accumulate=(False,) * 7):
-    if not blas.usable():
-        reference.backward(dy, x, saved, norm, fc, proj, activation=activation, out=out, accumulate=accumulate)
-        return
     n, c, m = fc[0].shape[0], x.shape[-1], math.prod(x.shape[:-1])
     nt = max(1, _pieces(x, fc[0]))
     dy, x, norm = ready(dy, x.shape, "dy"), ready(x, x.shape, "x"), ready_norm(norm, c)
@@ -79,7 +72,7 @@ def _pieces(x, w):
     return row_pieces(rows, 1, rows * 2 * w.size)
 
 
-@parallel_with_sgemm
+@parallel
 def _forward(t, nt, x, norm, eps, first, second, activation, y, saved):
     (norm_w, norm_b), (w1, b1), (w2, b2), (mean, rstd, z) = norm, first, second, saved
     n, c = w1.shape

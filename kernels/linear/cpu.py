@@ -4,15 +4,14 @@ import sys
 
 import numpy as np
 
-from ..common import blas
 from ..common.arrays import NONE1, NONE2, finish, ready, target
 from ..common.exp import ONE, ZERO
-from ..common.jit import after, jit, parallel, parallel_with_sgemm
+from ..common.jit import after, jit, parallel
 from ..common.pieces import PRODUCTS, pieces, region, split
 from ..common.rows import add, copy, sum_rows
 from ..common.sgemm import at, gemm
 from ..gelu import cpu as gelu
-from . import reference, separately
+from . import separately
 
 PLAIN, RELU, GELU = 0, 1, 2
 CODES = {None: PLAIN, "relu": RELU, "gelu": GELU}
@@ -21,9 +20,6 @@ BLOCK = 512  # rows that sgemm and the passes round it take at a time
 
 
 def forward(x, w, b=None, *, activation=None, residual=None):
-    if not blas.usable():
-        z, _ = reference.forward(x, w, b, residual=residual)
-        return _activated(z, activation)
     (m, k), n = x.shape, w.shape[0]
     x, w = ready(x, (m, k), "x"), ready(w, (n, k), "w")
     b = NONE1 if b is None else ready(b, (n,), "b")
@@ -45,8 +41,6 @@ def backward_activation(dy, saved, activation):
 
 
 def backward_input(dy, w, *, activation=None, saved=None, out=None, accumulate=False):
-    if not blas.usable():
-        return reference.backward_input(dy, w, activation=activation, saved=saved, out=out, accumulate=accumulate)
     (m, n), k = dy.shape, w.shape[1]
     dy, w = ready(dy, (m, n), "dy"), ready(w, (n, k), "w")
     saved = NONE2 if activation is None else ready(saved, (m, k), "saved")
@@ -57,8 +51,6 @@ def backward_input(dy, w, *, activation=None, saved=None, out=None, accumulate=F
 
 
 def backward_weight(dy, x, *, out=None, accumulate=False, db=None, accumulate_db=False):
-    if not blas.usable():
-        return reference.backward_weight(dy, x, out=out, accumulate=accumulate, db=db, accumulate_db=accumulate_db)
     (m, n), k = dy.shape, x.shape[1]
     dy, x = ready(dy, (m, n), "dy"), ready(x, (m, k), "x")
     dw = target(out, (n, k), "out")
@@ -91,7 +83,7 @@ def backward(
     db=None,
     accumulate=(False, False, False),
 ):
-    if not blas.usable() or (dx is None and dw is None):
+    if dx is None and dw is None:
         undone = activation, saved, below, below_saved
         separately.backward(sys.modules[__name__], dy, x, w, *undone, (dx, dw, db), accumulate)
         return
@@ -116,16 +108,7 @@ def backward(
     finish(to_b, db)
 
 
-def _activated(z, activation):
-    if activation == "gelu":
-        return gelu.forward(z), z
-    if activation == "relu":
-        np.maximum(z, 0, out=z)
-        return z, z
-    return z, None
-
-
-@parallel_with_sgemm
+@parallel
 def _forward(t, nt, x, w, b, residual, z, y, activation):
     n, k = w.shape
     r0, r1, c0, c1 = region(x.shape[0], n, t, nt)
@@ -181,7 +164,7 @@ def relu_slope(y):
     return ONE if y > ZERO else ZERO
 
 
-@parallel_with_sgemm
+@parallel
 def _backward_input(t, nt, dy, w, saved, dx, activation, accumulate):
     _input_part(t, nt, dy, w, saved, dx, activation, accumulate)
 
@@ -222,7 +205,7 @@ def _undo(row, saved, activation):
             row[j] *= relu_slope(saved[j])
 
 
-@parallel_with_sgemm
+@parallel
 def _backward_weight(t, nt, dy, x, dw, accumulate, db, accumulate_db):
     _weight_part(t, nt, dy, x, dw, accumulate)
     lo, hi = split(db.size, t, nt)

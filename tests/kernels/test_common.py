@@ -1,7 +1,5 @@
 """The CPU kernels' toolbox: BLAS and its threads, the cache, the pieces, exp."""
 
-import ctypes
-import os
 import sys
 
 import numpy as np
@@ -23,7 +21,7 @@ def test_the_host_program_keeps_its_number_of_blas_threads(number):
 
     library = blas.find()
     if library is None:
-        pytest.skip("NumPy is linked with no library that kernels call themselves")
+        pytest.skip("NumPy is linked with no library whose number of threads can be asked")
     before = library.get_num_threads()
     library.set_num_threads(number)
     try:
@@ -31,115 +29,6 @@ def test_the_host_program_keeps_its_number_of_blas_threads(number):
         assert library.get_num_threads() == number
     finally:
         library.set_num_threads(before)
-
-
-def test_where_kernels_share_numpys_blas_it_has_one_thread_inside_and_its_own_again_after_an_error(monkeypatch):
-    from gdengine.kernels.common import blas
-    from gdengine.kernels.linear import cpu
-
-    library = blas.find()
-    if library is None:
-        pytest.skip("NumPy is linked with no library that kernels call themselves")
-    before, inside = library.get_num_threads(), []
-
-    def fail(*args):
-        inside.append(library.get_num_threads())
-        raise RuntimeError("on purpose")
-
-    monkeypatch.setattr(cpu._forward, "_run", fail)
-    monkeypatch.setattr(cpu._forward, "_sets_threads", True)
-    library.set_num_threads(2)
-    try:
-        with pytest.raises(RuntimeError, match="on purpose"):
-            linear.forward(*x_and_w())
-        assert inside == [1]
-        assert library.get_num_threads() == 2
-    finally:
-        library.set_num_threads(before)
-
-
-def test_kernels_have_a_blas_of_their_own_with_one_thread():
-
-    from gdengine.kernels.common import blas
-
-    library = blas.find()
-    if library is None:
-        pytest.skip("NumPy is linked with no library that kernels call themselves")
-    if not sys.platform.startswith("linux") or os.environ.get("GDENGINE_BLAS") == "shared":
-        pytest.skip("a copy is made on Linux only, and where the user did not say no")
-    copy, before = blas.for_kernels(), library.get_num_threads()
-    assert not blas.is_shared()
-    library.set_num_threads(2)
-    try:
-        assert copy.get_num_threads() == 1
-        copy.set_num_threads(1)
-        assert library.get_num_threads() == 2
-    finally:
-        library.set_num_threads(before)
-
-
-def test_a_copy_reads_its_settings_and_leaves_the_programs_own(monkeypatch):
-
-    import llvmlite.binding
-
-    from gdengine.kernels.common import blas, blas_copy
-
-    if blas.find() is None or blas.is_shared():
-        pytest.skip("kernels have no copy of a BLAS here")
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
-    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    monkeypatch.setattr(blas_copy, "CORES", {llvmlite.binding.get_host_cpu_name(): "Zen"})
-    if blas.find().core in ("SkylakeX", "Haswell", "Zen", "Cooperlake", "Sapphirerapids"):  # a processor with AVX2
-        assert blas._usable(blas_copy.load(blas.find().sgemm)).core in ("Zen", "Haswell")
-    assert os.environ["OPENBLAS_NUM_THREADS"] == "2"
-    assert "OPENBLAS_CORETYPE" not in os.environ
-
-
-@pytest.mark.parametrize("why", ["asked", "no memory files", "may not be executed"])
-def test_without_a_copy_kernels_share_numpys_blas(why, monkeypatch):
-
-    from gdengine.kernels.common import blas, blas_copy
-
-    if blas.find() is None:
-        pytest.skip("NumPy is linked with no library that kernels call themselves")
-    monkeypatch.setattr(blas, "for_kernels", blas.for_kernels.__wrapped__)
-    if why == "asked":
-        monkeypatch.setenv("GDENGINE_BLAS", "shared")
-    elif why == "no memory files":
-        monkeypatch.delattr(os, "memfd_create", raising=False)
-    else:
-        monkeypatch.setattr(blas_copy, "_path", lambda function: os.devnull)  # an empty file cannot be loaded
-    assert blas.for_kernels() is blas.find()
-    assert blas.is_shared.__wrapped__()
-
-
-def product(wrong=None):
-    """A matrix product with the arguments of cblas_sgemm; wrong in one way where asked."""
-
-    def matrix(address, rows, columns, stride):
-        if rows == 0 or columns == 0:
-            return np.zeros((rows, columns), np.float32)
-        memory = (ctypes.c_float * ((rows - 1) * stride + columns)).from_address(address)
-        flat = np.frombuffer(memory, np.float32)
-        return np.lib.stride_tricks.as_strided(flat, (rows, columns), (4 * stride, 4))
-
-    def sgemm(order, left, right, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-        first = matrix(a, k, m, lda).T if left == 112 else matrix(a, m, k, lda)
-        second = matrix(b, n, k, ldb).T if right == 112 and wrong != "transpose" else matrix(b, k, n, ldb)
-        out = matrix(c, m, n, ldc)
-        if wrong == "beta":
-            out[...] = alpha * first @ second + beta * out
-        else:
-            out[...] = alpha * first @ second + (beta * out if beta else 0)
-
-    return sgemm
-
-
-def test_a_blas_is_tried_before_it_is_trusted():
-    from gdengine.kernels.common.blas import _multiplies
-
-    assert _multiplies(product())
-    assert not _multiplies(product(wrong="beta"))  # 0 · NaN is NaN: it must not read what it overwrites
 
 
 def test_every_file_that_kernels_are_compiled_from_is_in_their_stamp():

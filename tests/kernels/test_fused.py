@@ -45,16 +45,6 @@ def test_agrees_with_the_reference(name, set_num_threads, pieces_run):
     assert pieces_run == {1, 2}, f"the cases of {name} ran in {pieces_run} pieces; there must be some for 1 and for 2"
 
 
-MULTIPLYING = ("linear.", "attention.", "conv2d.", "attention_branch.", "feed_forward_branch.")
-
-
-@pytest.mark.parametrize("name", [name for name in CHECKED if name.startswith(MULTIPLYING)])
-def test_agrees_without_a_usable_blas(name, monkeypatch):
-    monkeypatch.setattr("gdengine.kernels.common.blas.usable", lambda: False)
-    for case in CHECKS[name].inputs():
-        compare(name, case)
-
-
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", CHECKED)
 def test_gives_the_same_bits_again(name, count, set_num_threads):

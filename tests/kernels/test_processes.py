@@ -90,21 +90,8 @@ losses, lse = cross_entropy.forward(numbers(70, 99), np.arange(70))
 print(json.dumps([len(compiled), digest(o, losses, lse)]))
 """
     (cold, first), (warm, second) = (run(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
-    assert (cold, warm) == (2, 0)
+    assert (cold, warm) == (3, 0)  # attention, the loss, and the matrix product
     assert first == second
-
-
-def test_without_a_usable_blas_numpy_multiplies_and_threads_sleep(fused):
-    code = """
-import os
-from gdengine.kernels.common import blas
-blas.find.__wrapped__.__globals__["NAMES"] = ()
-x, w = numbers(40, 30), numbers(20, 30)
-y, _ = linear.forward(x, w, activation="gelu")
-o, saved = attention.forward(x[None, None], x[None, None], x[None, None], causal=True)
-print(json.dumps([blas.usable(), os.environ["OMP_WAIT_POLICY"], bool(np.isfinite(y).all() and np.isfinite(o).all())]))
-"""
-    assert run(code) == [False, "passive", True]
 
 
 TOGETHER = """
