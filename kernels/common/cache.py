@@ -22,7 +22,7 @@ from .compiling import announce
 KERNELS = Path(__file__).resolve().parent.parent
 
 # The files of this folder that kernels are compiled from, besides every operation's ``cpu.py``.
-COMPILED = ("exp", "jit", "launch", "pieces", "row_blocks", "rows", "sgemm", "tile")
+COMPILED = ("exp", "jit", "launch", "parts", "pieces", "row_blocks", "rows", "sgemm", "tile")
 
 
 def attach(dispatcher: Any, worker: Callable) -> None:

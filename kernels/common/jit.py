@@ -21,11 +21,14 @@ from ..threads import get_num_threads
 from . import malloc
 from .cache import attach, title
 from .launch import launch, prepared
+from .parts import PartCompiler
 
 # What reductions need to vectorise: a row of layer_norm takes 1.84 ns an element without, 0.25 ns with them. Not nnan
 # and ninf: NaN must stay NaN. Not arcp: the estimate of 1/x that then replaces divisions makes NaN of 1/inf.
 FAST = {"reassoc", "contract", "nsz"}
 STRICT = {"contract"}
+
+_PART = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "pipeline_class": PartCompiler}
 
 # One kernel at a time: Numba's workqueue layer kills the process when two Python threads enter. Re-entrant: a signal
 # handler may run a kernel between two lines in here.
@@ -41,17 +44,17 @@ _masked = _Masked()
 
 def jit(function: Callable) -> Callable:
     """Compile a part of a worker: sums may be reordered."""
-    return njit(fastmath=FAST, nogil=True, error_model="numpy", forceinline=True)(function)
+    return njit(fastmath=FAST, forceinline=True, **_PART)(function)
 
 
 def strict(function: Callable) -> Callable:
     """Compile a part of a worker whose accuracy hangs on the order of its operations."""
-    return njit(fastmath=STRICT, nogil=True, error_model="numpy", forceinline=True)(function)
+    return njit(fastmath=STRICT, forceinline=True, **_PART)(function)
 
 
 def exact(function: Callable) -> Callable:
     """Compile a part of a worker that rounds nothing: its bits cannot differ, and it need not be inlined."""
-    return njit(nogil=True, error_model="numpy")(function)
+    return njit(**_PART)(function)
 
 
 def parallel(worker: Callable) -> "Kernel":

@@ -99,7 +99,7 @@ def test_pieces_cover_everything_once():
 
     for n in (0, 1, 15, 16, 17, 100, 1000):
         for nt in (1, 2, 3, 8, 100):
-            covered = [i for t in range(nt) for i in range(*split(n, t, nt))]
+            covered = [i for t in range(nt) for i in range(*split.py_func(n, t, nt))]
             assert covered == list(range(n))
             for columns in (0, 1, 20, 3000):
                 cells = np.zeros((n, columns), int)
