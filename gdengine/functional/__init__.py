@@ -48,9 +48,10 @@ from .elementwise import (
 from .embedding import embedding
 from .gathering import gather, index_select, masked_fill, one_hot, scatter_add, take_along_axis
 from .indexing import getitem
-from .linear import feed_forward, linear
+from .linear import linear
 from .losses import cross_entropy, linear_cross_entropy, nll_loss
 from .matmul import matmul
+from .mlp import feed_forward, mlp
 from .normalization import layer_norm, rms_norm
 from .ordering import argsort, sort, topk
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
@@ -214,6 +215,7 @@ __all__ = [
     "min",
     "minimum",
     "mish",
+    "mlp",
     "mse_loss",
     "multiply",
     "negative",

@@ -12,7 +12,8 @@ import numpy as np
 from .. import kernels, precision, tape
 from ..tensor import Tensor, as_tensor, record
 from .attention import qkv_attention
-from .linear import feed_forward, linear
+from .linear import linear
+from .mlp import feed_forward
 from .normalization import layer_norm
 
 Inputs = tuple[Any, ...]  # x, the norm's weight and bias, the first product's, the last one's

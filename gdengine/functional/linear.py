@@ -1,10 +1,10 @@
-"""The affine map of a layer, and two of them with an activation between."""
+"""The affine map of a layer."""
 
 import math
 from typing import Any
 
 from .. import kernels
-from ..device import check_same, namespace
+from ..device import check_same
 from ..precision import operand, sum_dtype
 from ..tensor import Tensor, plainly_alike, record
 
@@ -29,9 +29,9 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
     b = None if bias is None else operand(bias)
     r = None if residual is None else operand(residual)
     x_shape, w_shape, dtype = x.shape, w.shape, x.dtype
-    _check_activation("linear", activation, kernels.linear.ACTIVATIONS)
+    check_activation("linear", activation, kernels.linear.ACTIVATIONS)
     check_affine("linear", x_shape, w, b)
-    _check_residual("linear", r, x_shape, w)
+    check_residual("linear", r, x_shape, w)
     check_alike("linear", x=x, weight=w, bias=b, residual=r)
     m, out = math.prod(x_shape[:-1]), w_shape[0]
     rows = x._array.reshape(m, w_shape[1])
@@ -63,72 +63,6 @@ def linear(x: Any, weight: Any, bias: Any = None, *, activation: str | None = No
     )
 
 
-def feed_forward(
-    x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, activation: str = "gelu", residual: Any = None
-) -> Tensor:
-    """Y = act(X·W₁ᵀ + b₁)·W₂ᵀ + b₂ + residual, over the last axis of X: a transformer's MLP, as one node of the tape.
-
-    Args:
-        x: ``(..., in)``.
-        w1: ``(hidden, in)``.
-        b1: ``(hidden,)`` or None.
-        w2: ``(out, hidden)``.
-        b2: ``(out,)`` or None.
-        activation: ``"relu"`` or ``"gelu"`` (tanh form).
-        residual: ``(..., out)``, added in the same pass.
-
-    Backward, with U = X·W₁ᵀ + b₁ and H = act(U): dU = (dY·W₂) ⊙ act'(U) in one pass: dH never stands in memory, as it
-    does between two calls of `linear`. The rest is as there, with dY and H for W₂ and b₂, dU and X for W₁, b₁ and X.
-
-    Raises:
-        ValueError: a shape does not fit, or the activation is not known.
-        TypeError: the dtypes differ.
-    """
-    x, w1, w2 = operand(x), operand(w1), operand(w2)
-    b1, b2 = (None if b is None else operand(b) for b in (b1, b2))
-    _check_activation("feed_forward", activation, kernels.linear.ACTIVATIONS[1:])
-    check_affine("feed_forward", x.shape, w1, b1, ("x", "w1", "b1"))
-    check_affine("feed_forward", (*x.shape[:-1], w1.shape[0]), w2, b2, ("hidden values", "w2", "b2"))
-    r = None if residual is None else operand(residual)
-    _check_residual("feed_forward", r, x.shape, w2)
-    check_alike("feed_forward", x=x, w1=w1, b1=b1, w2=w2, b2=b2, residual=r)
-    (hidden, width), out, m = w1.shape, w2.shape[0], math.prod(x.shape[:-1])
-    rows = x._array.reshape(m, width)
-    h, saved = kernels.linear.forward(rows, w1._array, None if b1 is None else b1._array, activation=activation)
-    added = None if r is None else r._array.reshape(m, out)
-    y, _ = kernels.linear.forward(h, w2._array, None if b2 is None else b2._array, residual=added)
-    below = x.requires_grad or w1.requires_grad or (b1 is not None and b1.requires_grad)
-    kept_rows = rows if w1.requires_grad else None
-    kept_h = h if w2.requires_grad else None
-    kept_w1 = w1._array if x.requires_grad else None
-    kept_w2, kept_saved = (w2._array, saved) if below else (None, None)
-    x_shape, dtype = x.shape, x.dtype
-    as_it_is = None if r is None else 5
-
-    def backward(dy: Any, into: Any) -> int | None:
-        dy = dy.reshape(m, out)
-        wide = sum_dtype(dtype)
-        (dw2, add_w), (db2, add_b) = into(3, (out, hidden), wide), into(4, (out,), wide)
-        du = namespace(dy).empty((m, hidden), dtype) if below else None
-        kernels.linear.backward(
-            *(dy, kept_h, kept_w2),
-            below=activation if below else None,
-            below_saved=kept_saved,
-            dx=du,
-            dw=dw2,
-            db=db2,
-            accumulate=(False, add_w, add_b),
-        )
-        if below:
-            _store_gradients(du, kept_rows, kept_w1, into, x_shape, (hidden, width), dtype)
-        return as_it_is
-
-    keeps = (*((x,) * w1.requires_grad), *((w1,) * x.requires_grad), *((w2,) * below))
-    return record(
-        "feed_forward", y.reshape(*x_shape[:-1], out), (x, w1, b1, w2, b2, r), backward, keeps=keeps, direct=True
-    )
-
-
 def _store_gradients(
     dy: Any,
     rows: Any,
@@ -137,8 +71,8 @@ def _store_gradients(
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...],
     dtype: Any,
-    activation: str | None = None,
-    saved: Any = None,
+    activation: str | None,
+    saved: Any,
 ) -> None:
     """Write dX, dW and db of the inputs 0, 1 and 2."""
     wide = sum_dtype(dtype)  # as sums in bfloat16's products are, and g
@@ -159,7 +93,8 @@ def _store_gradients(
         )
 
 
-def _check_activation(function: str, activation: str | None, known: tuple[str | None, ...]) -> None:
+def check_activation(function: str, activation: str | None, known: tuple[str | None, ...]) -> None:
+    """Raise unless it is among those known."""
     if activation not in known:
         raise ValueError(f"{function} knows the activations {known}, not {activation!r}")
 
@@ -186,7 +121,8 @@ def check_affine(
         )
 
 
-def _check_residual(function: str, residual: Tensor | None, x: tuple[int, ...], w: Tensor) -> None:
+def check_residual(function: str, residual: Tensor | None, x: tuple[int, ...], w: Tensor) -> None:
+    """Raise unless it has the shape of the result."""
     if residual is not None and residual.shape != (*x[:-1], w.shape[0]):
         raise ValueError(f"{function} adds a residual of shape {(*x[:-1], w.shape[0])}, got {residual.shape}")
 

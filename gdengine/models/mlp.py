@@ -14,7 +14,7 @@ class MLP(nn.Module):
 
     Args:
         sizes: the widths, input first, output last; at least two.
-        activation: ``"relu"`` or ``"gelu"``, computed in the same pass as the layer before it.
+        activation: ``"relu"`` or ``"gelu"``.
     """
 
     def __init__(self, sizes: Sequence[int], activation: str = "relu"):
@@ -27,10 +27,9 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Any) -> Tensor:
-        *first, last = self.layers
-        if not first:
-            return last(x)
-        *first, hidden = first
-        for layer in first:
+        layers = list(self.layers)
+        if all(type(layer) is nn.Linear and layer._hooks is None for layer in layers):
+            return F.mlp(x, [(layer.weight, layer.bias) for layer in layers], activation=self.activation)
+        for layer in layers[:-1]:
             x = layer(x, activation=self.activation)
-        return F.feed_forward(x, hidden.weight, hidden.bias, last.weight, last.bias, activation=self.activation)
+        return layers[-1](x)

@@ -10,7 +10,7 @@ import numpy as np
 from ..attention.cpu import BLOCK as QUERIES
 from ..attention.cpu import backward_head, forward_head
 from ..common.arrays import finish, ready, target
-from ..common.jit import after, jit, parallel
+from ..common.jit import in_stages, jit, parallel
 from ..common.row_blocks import (
     BLOCK,
     adds_up,
@@ -62,7 +62,7 @@ def backward(dy, x, saved, norm, qkv, proj, *, n_head, causal=True, out, accumul
     parts = np.empty((nt - 1, 4 * c * c + 6 * c), np.float32)
     sizes = batch, n_head, bool(causal), 1 / math.sqrt(c // n_head)
     _backward(
-        *(nt, True, dy.reshape(m, c), x.reshape(m, c), saved, norm, w, w_proj),
+        *(nt, 0, 2, dy.reshape(m, c), x.reshape(m, c), saved, norm, w, w_proj),
         *((given[0].reshape(m, c), *given[1:]), adds, parts, sizes),
     )
     for written, into in zip(given, out, strict=True):
@@ -107,6 +107,7 @@ def _forward(t, nt, x, norm, eps, qkv, proj, y, saved, sizes):
         gemm(False, True, e - r, c, c, 1, at(o, r, 0), c, at(w_proj, 0, 0), c, 1, at(y, r, 0), c)
 
 
+@jit
 def _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes):
     (mean, rstd, packed, p, o), (norm_w, norm_b) = saved, norm
     dx, dnorm_w, dnorm_b, dw, db, dw_proj, db_proj = out
@@ -150,8 +151,11 @@ def _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes)
         backward_rows(d[:rows], x[r:e], norm_w, mean[r:e], rstd[r:e], dx[r:e], True, to_norm_w, to_norm_b)
 
 
-@after(_by_sequences)
-def _backward(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes):
+@in_stages
+def _backward(t, nt, stage, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes):
+    if stage == 0:
+        _by_sequences(t, nt, dy, x, saved, norm, w, w_proj, out, adds, parts, sizes)
+        return
     _, dnorm_w, dnorm_b, dw, db, dw_proj, db_proj = out
     c = x.shape[1]
     vectors = 4 * c * c

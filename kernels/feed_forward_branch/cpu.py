@@ -9,7 +9,7 @@ import numpy as np
 
 from ..common.arrays import finish, ready, target
 from ..common.exp import ZERO
-from ..common.jit import after, jit, parallel
+from ..common.jit import in_stages, jit, parallel
 from ..common.pieces import split
 from ..common.row_blocks import (
     adds_up,
@@ -60,7 +60,7 @@ def backward(dy, x, saved, norm, fc, proj, *, activation, out, accumulate=(False
     adds = tuple([bool(add) for add in accumulate])
     parts = np.empty((nt - 1, 2 * n * c + n + 3 * c), np.float32)
     _backward(
-        *(nt, True, dy.reshape(m, c), x.reshape(m, c), saved, norm, w1, w2, CODES[activation]),
+        *(nt, 0, 2, dy.reshape(m, c), x.reshape(m, c), saved, norm, w1, w2, CODES[activation]),
         *((given[0].reshape(m, c), *given[1:]), adds, parts),
     )
     for written, into in zip(given, out, strict=True):
@@ -113,6 +113,7 @@ def _go_back(z, h, d, activation):
             d[j] *= relu_slope(z[j])
 
 
+@jit
 def _by_rows(t, nt, dy, x, saved, norm, w1, w2, activation, out, adds, parts):
     (mean, rstd, z), (norm_w, norm_b) = saved, norm
     dx, dnorm_w, dnorm_b, dw1, db1, dw2, db2 = out
@@ -148,8 +149,11 @@ def _by_rows(t, nt, dy, x, saved, norm, w1, w2, activation, out, adds, parts):
         backward_rows(dn[:rows], x[r:e], norm_w, mean[r:e], rstd[r:e], dx[r:e], True, to_norm_w, to_norm_b)
 
 
-@after(_by_rows)
-def _backward(t, nt, dy, x, saved, norm, w1, w2, activation, out, adds, parts):
+@in_stages
+def _backward(t, nt, stage, dy, x, saved, norm, w1, w2, activation, out, adds, parts):
+    if stage == 0:
+        _by_rows(t, nt, dy, x, saved, norm, w1, w2, activation, out, adds, parts)
+        return
     _, dnorm_w, dnorm_b, dw1, db1, dw2, db2 = out
     n, c = w1.shape
     vectors = 2 * n * c

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..common.arrays import NONE1, NONE2, finish, ready, target
-from ..common.jit import after, jit, parallel
+from ..common.jit import in_stages, jit, parallel
 from ..common.pieces import pieces, split
 from ..common.rows import SUMMED, add, copy, fill
 
@@ -30,7 +30,7 @@ def backward(dy, x, w, mean, rstd, *, dx=None, dw=None, db=None, accumulate=(Fal
     to_b = NONE1 if db is None else target(db, (n,), "db")
     nt, (add_x, add_w, add_b) = pieces(x.size), accumulate
     sums = np.zeros((nt, 2, n if dw is not None or db is not None else 0), np.float32)
-    _backward(nt, True, dy, x, w, mean, rstd, to_x, to_w, to_b, bool(add_x), bool(add_w), bool(add_b), sums)
+    _backward(nt, 0, 2, dy, x, w, mean, rstd, to_x, to_w, to_b, bool(add_x), bool(add_w), bool(add_b), sums)
     finish(to_x, dx)
     finish(to_w, dw)
     finish(to_b, db)
@@ -65,15 +65,14 @@ def affine_row(x, w, b, mean, rstd, y):
         y[j] = (x[j] - mean) * rstd * w[j] + b[j]
 
 
-def _rows(t, nt, dy, x, w, mean, rstd, dx, dw, db, add_x, add_w, add_b, sums):
-    """dX, and what the piece's rows add to dw and db: ``sums[t]``."""
-    lo, hi = split(dy.shape[0], t, nt)
-    into = dx[lo:hi] if dx.size > 0 else dx
-    backward_rows(dy[lo:hi], x[lo:hi], w, mean[lo:hi], rstd[lo:hi], into, add_x, sums[t, 0], sums[t, 1])
-
-
-@after(_rows)
-def _backward(t, nt, dy, x, w, mean, rstd, dx, dw, db, add_x, add_w, add_b, sums):
+@in_stages
+def _backward(t, nt, stage, dy, x, w, mean, rstd, dx, dw, db, add_x, add_w, add_b, sums):
+    """dX, and what the piece's rows add to dw and db, ``sums[t]``; then the piece's part of dw and db."""
+    if stage == 0:
+        lo, hi = split(dy.shape[0], t, nt)
+        into = dx[lo:hi] if dx.size > 0 else dx
+        backward_rows(dy[lo:hi], x[lo:hi], w, mean[lo:hi], rstd[lo:hi], into, add_x, sums[t, 0], sums[t, 1])
+        return
     lo, hi = split(sums.shape[2], t, nt)
     _total(sums[:, 0, lo:hi], dw[lo:hi], add_w)
     _total(sums[:, 1, lo:hi], db[lo:hi], add_b)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..common.arrays import NONE1, NONE2, finish, ready, target
 from ..common.exp import ONE, ZERO
-from ..common.jit import after, jit, parallel
+from ..common.jit import in_stages, jit, parallel
 from ..common.pieces import PRODUCTS, pieces, region, split
 from ..common.rows import add, copy, sum_rows
 from ..common.sgemm import at, gemm
@@ -99,7 +99,7 @@ def backward(
     to_b = NONE1 if db is None else target(db, (n,), "db")
     add_x, add_w, add_b = accumulate
     _backward(
-        *(pieces(m * n * k, PRODUCTS), activation is not None),
+        *(pieces(m * n * k, PRODUCTS), 0 if activation is not None else 1, 2),
         *(dy, x, w, saved, dz, CODES[activation], below_saved, CODES[below], to_x, to_w, to_b),
         *(dx is not None, dw is not None, bool(add_x), bool(add_w), bool(add_b)),
     )
@@ -110,6 +110,13 @@ def backward(
 
 @parallel
 def _forward(t, nt, x, w, b, residual, z, y, activation):
+    forward_part(t, nt, x, w, b, residual, z, y, activation)
+
+
+@jit
+def forward_part(t, nt, x, w, b, residual, z, y, activation):
+    """Piece t's part of z = X·Wᵀ + b + residual, and of y = act(z): y and z are one array where the activation is not
+    gelu. Empty arrays stand for no b and no residual."""
     n, k = w.shape
     r0, r1, c0, c1 = region(x.shape[0], n, t, nt)
     begun = b.size > 0 or residual.size > 0
@@ -220,21 +227,23 @@ def _weight_part(t, nt, dy, x, dw, accumulate):
     gemm(True, False, r1 - r0, c1 - c0, dy.shape[0], 1, at(dy, 0, r0), n, at(x, 0, c0), k, beta, at(dw, r0, c0), k)
 
 
-def _undo_all(
-    t, nt, dy, x, w, saved, dz, activation, below_saved, below, dx, dw, db, wants_x, wants_w, add_x, add_w, add_b
-):
-    lo, hi = split(dy.shape[0], t, nt)
-    for i in range(lo, hi):
-        copy(dz[i], dy[i])
-        _undo(dz[i], saved[i], activation)
-
-
-@after(_undo_all)
+@in_stages
 def _backward(
-    t, nt, dy, x, w, saved, dz, activation, below_saved, below, dx, dw, db, wants_x, wants_w, add_x, add_w, add_b
+    t, nt, stage, dy, x, w, saved, dz, activation, below_saved, below, dx, dw, db, wants_x, wants_w, add_x, add_w, add_b
 ):
-    if activation != PLAIN:
-        dy = dz
+    if stage == 0:
+        lo, hi = split(dy.shape[0], t, nt)
+        for i in range(lo, hi):
+            copy(dz[i], dy[i])
+            _undo(dz[i], saved[i], activation)
+        return
+    d = dy if activation == PLAIN else dz
+    backward_part(t, nt, d, x, w, below_saved, below, dx, dw, db, wants_x, wants_w, add_x, add_w, add_b)
+
+
+@jit
+def backward_part(t, nt, dy, x, w, below_saved, below, dx, dw, db, wants_x, wants_w, add_x, add_w, add_b):
+    """Piece t's part of dX, dW and db, where they are wanted; db is, unless it is empty."""
     if wants_x:
         _input_part(t, nt, dy, w, below_saved, dx, below, add_x)
     if wants_w:
