@@ -43,21 +43,28 @@ def embedding(ids: Any, weight: Any) -> Tensor:
     return record("embedding", y, (w,), backward, keeps=tensors_of(ids), direct=True)
 
 
-def check_indices(function: str, name: str, indices: Any, limit: int, ignored: int | None = None) -> None:
-    """Raise unless ``indices`` are integers in [0, limit), or ``ignored``."""
+def check_indices(function: str, name: str, indices: Any, limit: int, ignored: int | None = None) -> bool:
+    """Raise unless ``indices`` are integers in [0, limit), or ``ignored``; whether they are known to be none but those.
+
+    (They are not on a GPU, which nothing waits for.)
+    """
     if indices.dtype.kind not in "iu":
         raise TypeError(
             f"{function} wants integer {name}, got {indices.dtype}: write {name}.astype(np.int64), or {name}.long() if "
             "that is a tensor"
         )
     if not indices.size or is_on_cuda(indices):
-        return
-    low, high = int(indices.min()), int(indices.max())
-    if low >= 0 and high < limit:
-        return
+        return False
+    if indices.dtype == np.int64:  # one pass in place of two: as unsigned numbers, negative ones are the largest
+        in_range = int(indices.view(np.uint64).max()) < limit
+    else:
+        in_range = int(indices.min()) >= 0 and int(indices.max()) < limit
+    if in_range:
+        return True
     wrong = (indices < 0) | (indices >= limit)
     if ignored is not None:
         wrong &= indices != ignored
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise IndexError(f"{function}: {name}{list(at)} is {indices[at]}, but {name} must lie in 0 … {limit - 1}")
+    return False

@@ -57,12 +57,12 @@ def cross_entropy(
     w = class_weights("cross_entropy", weight, z)
     if is_floating(t.dtype) and t.shape == z.shape:
         return _soft_cross_entropy(z, targets, w, reduction, label_smoothing)
-    _check(z, t, ignore_index, reduction)
+    all_count = _check(z, t, ignore_index, reduction) and not 0 <= ignore_index < z.shape[-1]
     given, t = t, beside(t, z._array)
     check_same("cross_entropy", logits=z._array, targets=t)
     if w is not None or label_smoothing:
         return _weighted_cross_entropy(z, t, w, ignore_index, reduction, label_smoothing, tensors_of(targets))
-    counts = _weight(given, ignore_index, reduction)
+    counts = 1 / given.size if all_count and reduction == "mean" else _weight(given, ignore_index, reduction)
     rows, flat = z._array.reshape(-1, z.shape[-1]), t.reshape(-1)
     losses, lse = kernels.cross_entropy.forward(rows, flat, ignore_index=ignore_index)
     shape = z.shape
@@ -320,11 +320,12 @@ def _hint_at_shape(logits: tuple[int, ...], targets: tuple[int, ...]) -> str:
     return ""
 
 
-def _check(z: Tensor, t: Any, ignore_index: int, reduction: str, function: str = "cross_entropy") -> None:
+def _check(z: Tensor, t: Any, ignore_index: int, reduction: str, function: str = "cross_entropy") -> bool:
+    """Raise unless the targets fit; whether they are known to be classes, none of them ignored for lying outside."""
     check_reduction(function, reduction)
     if t.shape != z.shape[:-1] or not z.shape:
         raise ValueError(
             f"{function} of logits {z.shape} wants targets of shape {z.shape[:-1]} (classes are the last axis), got "
             f"{t.shape}{_hint_at_shape(z.shape, t.shape)}"
         )
-    check_indices(function, "targets", t, z.shape[-1], ignore_index)
+    return check_indices(function, "targets", t, z.shape[-1], ignore_index)

@@ -90,7 +90,8 @@ def product(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, adds, c, l
 
 @_exact
 def _copy(transpose, depth, columns, b, ldb, to):
-    """Columns of B as `tile` reads them, COLUMNS to a row, the missing ones 0."""
+    """Columns of B as `tile` (or `narrow_tile`, where they are that few) reads them, COLUMNS to a row, those that it
+    reads besides 0."""
     if transpose:
         squares, deep = columns // FLIPPED * FLIPPED, depth // FLIPPED * FLIPPED
         for j in range(0, squares, FLIPPED):
@@ -107,7 +108,7 @@ def _copy(transpose, depth, columns, b, ldb, to):
             for j in range(columns):
                 write(to + 4 * (p * COLUMNS + j), read(b + 4 * (p * ldb + j)))
     for p in range(depth):
-        for j in range(columns, COLUMNS):
+        for j in range(columns, WIDTH if columns <= WIDTH else COLUMNS):
             write(to + 4 * (p * COLUMNS + j), float32(0))
 
 
