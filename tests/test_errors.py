@@ -208,6 +208,17 @@ MISTAKES = {
         ValueError,
         ["(2, 5)", "(2, 3)"],
     ),
+    "mlp without layers": (lambda: F.mlp(tensor(2, 3), []), ValueError, ["mlp", "at least one layer"]),
+    "mlp with layers that do not follow each other": (
+        lambda: F.mlp(tensor(2, 3), [(tensor(5, 3), None), (tensor(4, 6), None)]),
+        ValueError,
+        ["mlp", "hidden values", "(2, 5)", "weight of layers[1]", "(4, 6)"],
+    ),
+    "mlp with two dtypes": (
+        lambda: F.mlp(tensor(2, 3), [(gd.tensor(np.ones((4, 3))), None)]),
+        TypeError,
+        ["mlp", "weight of layers[0] float64"],
+    ),
     "feed_forward with the wrong residual": (
         lambda: F.feed_forward(tensor(2, 3), tensor(5, 3), None, tensor(4, 5), None, residual=tensor(2, 3)),
         ValueError,

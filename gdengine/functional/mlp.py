@@ -96,8 +96,9 @@ def _chain(
     def backward(dy: Any, into: Any) -> int | None:
         places = [(None, False)] * (1 + len(at))
         for i in range(len(at), 0, -1):  # in the order in which they are written: a tensor may be there twice
-            if at[i - 1] is not None:
-                places[i] = into(i, *at[i - 1])
+            place = at[i - 1]
+            if place is not None:
+                places[i] = into(i, *place)
         dx, add = into(0, x_shape, own)
         places[0] = None if dx is None else dx.reshape(rows.shape), add
         out, adds = zip(*places, strict=True)

@@ -41,6 +41,7 @@ CASES = {
         (X, W, B),
     ),
     "feed_forward": (lambda x, w, b: F.feed_forward(x, w, b, w.T * 1, None, residual=x), (X, W, B)),
+    "mlp": (lambda x, w, b: F.mlp(x, [(w, b), (w.T * 1, None), (w * 2, b)], activation="gelu"), (X, W, B)),
     "linear_relu": (lambda x, w, b: F.linear(x, w, b, activation="relu"), (X, W, B)),
     "embedding": (lambda w: F.embedding(IDS, w), (W,)),
     "layer_norm": (lambda x, w, b: F.layer_norm(x, w, b), (X, floats(16, seed=4), floats(16, seed=5))),

@@ -101,6 +101,12 @@ CASES = {
         [(5, 3, 65), (33, 65), (33,), (19, 33), (19,)],
         65 + 33 + 19,
     ),
+    "mlp": (
+        lambda x, w, b, v, c, u: F.mlp(x, [(w, b), (v, c), (u, None)]),
+        lambda x, w, b, v, c, u: T.linear(torch.relu(T.linear(torch.relu(T.linear(x, w, b)), v, c)), u),
+        [(5, 3, 65), (33, 65), (33,), (19, 33), (19,), (7, 19)],
+        65 + 33 + 19 + 7,
+    ),
     "layer_norm": (F.layer_norm, lambda x, w, b: T.layer_norm(x, x.shape[-1:], w, b), [(5, 3, 65), (65,), (65,)], 65),
     "layer_norm, plain": (F.layer_norm, lambda x: T.layer_norm(x, x.shape[-1:]), [(33, 17)], 17),
     "embedding": (

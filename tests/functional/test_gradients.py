@@ -1,5 +1,7 @@
 """Every function's gradient against central differences in float64, for contiguous and for strided inputs."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,16 @@ def branch(function, hidden, bias=True, **options):
     if bias:
         return lambda *parts: function(*parts, **options), *arrays
     return lambda x, w, w1, w2: function(x, w, None, w1, None, w2, None, **options), *arrays
+
+
+def layers(*widths):
+    """Weights and biases of these widths, one after the other."""
+    shapes = [shape for fan, n in pairwise(widths) for shape in ((n, fan), (n,))]
+    return [normal(*shape, seed=i) for i, shape in enumerate(shapes, 3)]
+
+
+def pairs(parts):
+    return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 CASES = {
@@ -223,6 +235,24 @@ CASES = {
     "mean": reduction(F.mean),
     "min": reduction(F.min),
     "minimum": binary(F.minimum),
+    "mlp": {
+        "three layers": (lambda x, *parts: F.mlp(x, pairs(parts)), normal(2, 3, 4), *layers(4, 5, 6, 3)),
+        "gelu, residual": (
+            lambda x, r, *parts: F.mlp(x, pairs(parts), activation="gelu", residual=r),
+            *(normal(3, 4), normal(3, 2), *layers(4, 5, 6, 2)),
+        ),
+        "one layer": (lambda x, *parts: F.mlp(x, pairs(parts)), normal(3, 4), *layers(4, 2)),
+        "without biases": (lambda x, *ws: F.mlp(x, [(w, None) for w in ws]), normal(3, 4), *layers(4, 5, 6, 2)[::2]),
+        "the middle layer alone": (
+            lambda w, b: F.mlp(
+                normal(3, 4, dtype=w.dtype),
+                [(normal(5, 4, dtype=w.dtype), None), (w, b), (normal(2, 6, dtype=w.dtype), None)],
+            ),
+            *(normal(6, 5), normal(6)),
+        ),
+        "one tensor as all": (lambda x: F.mlp(x, [(x, None)] * 3, activation="gelu"), normal(3, 3)),
+        "no rows": (lambda x, *parts: F.mlp(x, pairs(parts)), normal(0, 4), *layers(4, 5, 6, 3)),
+    },
     "multiply": {**binary(F.multiply), "square": (lambda x: F.multiply(x, x), apart(2, 3))},
     "negative": unary(F.negative),
     "permute": {

@@ -1070,3 +1070,65 @@ def branch_bound(a: Arrays, out: Arrays) -> Arrays:
 for name, attends in (("attention_branch", True), ("feed_forward_branch", False)):
     CHECKS[f"{name}.forward"] = Check(partial(branch_inputs, attends), branch_forward_call, branch_bound)
     CHECKS[f"{name}.backward"] = Check(partial(branch_backward_inputs, attends), branch_backward_call, branch_bound)
+
+
+# mlp ------------------------------------------------------------------------------------------------------------------
+
+# Rows, and the widths; bounded in the norm, as a branch is.
+CHAINS = ((1, (3, 5)), (7, (4, 9, 3)), (64, (65, 130, 33, 10)), (130, (48, 64, 80, 96, 1)), (5, (40, 300, 7)))
+
+
+def mlp_names(a: Arrays) -> list[str]:
+    return [f"{kind}{i}" for i in range(1, 1 + a["depth"]) for kind in "wb"]
+
+
+def mlp_inputs() -> Iterator[Arrays]:
+    for m, widths in CHAINS:
+        arrays: Arrays = {"depth": len(widths) - 1, "x": numbers(m, widths[0])}
+        for i, (fan, n) in enumerate(itertools.pairwise(widths), 1):
+            arrays[f"w{i}"] = numbers(n, fan, seed=2 * i) / np.float32(math.sqrt(fan))
+            arrays[f"b{i}"] = numbers(n, seed=2 * i + 1)
+        residual = {"residual": numbers(m, widths[-1], seed=20)}
+        none = {name: None for name in mlp_names(arrays) if name.startswith("b")}
+        yield {**arrays, "activation": "relu", "residual": None}
+        yield {**arrays, **residual, "activation": "gelu"}
+        yield {**arrays, **none, **residual, "activation": "relu"}
+
+
+def mlp_layers(a: Arrays) -> tuple[Any, ...]:
+    arrays = [a[name] for name in mlp_names(a)]
+    return tuple(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def mlp_forward_call(function: Any, a: Arrays) -> Arrays:
+    return {"y": function(a["x"], mlp_layers(a), activation=a["activation"], residual=a["residual"])[0]}
+
+
+def mlp_backward_inputs() -> Iterator[Arrays]:
+    for number, a in enumerate(mlp_inputs()):
+        del a["residual"]
+        names = ("x", *mlp_names(a))
+        out = {"d" + name: None if a[name] is None else numbers(*a[name].shape, seed=9) for name in names}
+        dy = {"dy": numbers(len(a["x"]), len(a[f"w{a['depth']}"]), seed=8)}
+        adds = {"accumulate": tuple(i % 2 == number % 2 for i in range(len(names)))}
+        yield {**a, **out, **dy, **adds}
+        for missing in (("dx",), ("dx", "dw1", "db1"), ("dw1",), (f"dw{a['depth']}", f"db{a['depth']}")):
+            yield {**a, **out, **dy, **adds, **dict.fromkeys(missing)}
+
+
+def mlp_backward_call(function: Any, a: Arrays) -> Arrays:
+    layers, names = mlp_layers(a), ["d" + name for name in ("x", *mlp_names(a))]
+    _, saved = a["operation"].forward(a["x"], layers, activation=a["activation"])
+    out = tuple(a[name] for name in names)
+    options = {"activation": a["activation"], "out": out, "accumulate": a["accumulate"]}
+    function(a["dy"], a["x"], saved, layers, **options)
+    return {name: a[name] for name in names if a[name] is not None}
+
+
+def mlp_bound(a: Arrays, out: Arrays) -> Arrays:
+    sums = sum(a[name].shape[0] + a[name].shape[1] for name in mlp_names(a)[::2]) + len(a["x"])
+    return {name: np.full(value.shape, gamma(2 * sums) * np.abs(value).max(initial=1)) for name, value in out.items()}
+
+
+CHECKS["mlp.forward"] = Check(mlp_inputs, mlp_forward_call, mlp_bound)
+CHECKS["mlp.backward"] = Check(mlp_backward_inputs, mlp_backward_call, mlp_bound)

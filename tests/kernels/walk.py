@@ -14,10 +14,12 @@ OPERATIONS = sorted(path.parent.name for path in ROOT.glob("*/cpu.py"))
 
 # The arguments that functions write into.
 WRITTEN = {"out", "dx", "dw", "db", "dq", "dk", "dv", "theta", "m", "v_max", "buf", "average"}
-WRITTEN |= {"dnorm_w", "dnorm_b", "dw1", "db1", "dw2", "db2"}
+WRITTEN |= {"dnorm_w", "dnorm_b", *(f"d{kind}{i}" for kind in "wb" for i in range(1, 5))}
 
 # Backwards that begin with what their own forward saved.
-FROM_THEIR_FORWARD = ("attention.backward", "attention_branch.backward", "feed_forward_branch.backward")
+FROM_THEIR_FORWARD = tuple(
+    f"{name}.backward" for name in ("attention", "attention_branch", "feed_forward_branch", "mlp")
+)
 WRITTEN_BY = {"adamw.step": {"v"}, "moments.step": {"v"}, "rmsprop.step": {"v", "mean"}}
 
 
