@@ -28,7 +28,8 @@ from .parts import PartCompiler
 FAST = {"reassoc", "contract", "nsz"}
 STRICT = {"contract"}
 
-_PART = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "pipeline_class": PartCompiler}
+_PART = {"nogil": True, "error_model": "numpy", "pipeline_class": PartCompiler}
+_PART |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # nothing but kernels calls a part
 
 # One kernel at a time: Numba's workqueue layer kills the process when two Python threads enter. Re-entrant: a signal
 # handler may run a kernel between two lines in here.
