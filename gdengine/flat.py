@@ -142,11 +142,11 @@ class Flat:
         """`live`; and all gradients are stale from now on, those of what was frozen after its backward too."""
         live = []
         for segment in self.segments:
-            leaf = segment.tensor._leaf
-            if leaf.state == FRESH:
-                if segment.tensor.requires_grad:
+            tensor = segment.tensor
+            if tensor._leaf.state == FRESH:
+                if tensor._edge is not None:
                     live.append(segment)
-                leaf.consume()
+                tensor._leaf.consume()
         return live
 
 

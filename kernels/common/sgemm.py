@@ -38,76 +38,71 @@ _exact = njit(nogil=True, error_model="numpy")
 def product(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, adds, c, ldc):
     """See `gemm`."""
     a_row, a_column = (1, lda) if transpose_a else (lda, 1)
+    b_row, b_column = (1, ldb) if transpose_b else (ldb, 1)
     c_row, c_column = ldc, 1
-    if m < HEIGHT and m < n and transpose_b and not transpose_a:  # (B·Aᵀ)ᵀ: the few rows need not fill a tile then
-        m, n, a, a_row, b, ldb = n, m, b, ldb, a, lda
-        c_row, c_column = 1, ldc
+    if m < HEIGHT and m < n and a_column == 1 and b_row == 1:  # (Bᵀ·Aᵀ)ᵀ: the few rows need not fill a tile then
+        m, n, a, a_row, b, b_column, c_row, c_column = n, m, b, b_column, a, a_row, 1, ldc
     packed, last, edge = _packed(), _last(), _edge()
-    copied = transpose_b or (ldb >= FAR and m >= MANY)
+    copies = b_column != 1 or (b_row >= FAR and m >= MANY)
     for p in range(0, max(k, 1), DEPTH):
-        depth = min(DEPTH, k - p)
-        keeps = adds if p == 0 else 1
+        depth, keeps = min(DEPTH, k - p), adds if p == 0 else 1
         for j in range(0, n, BREADTH):
             breadth = min(BREADTH, n - j)
             whole = breadth // COLUMNS * COLUMNS
-            here = b + 4 * (j * ldb + p if transpose_b else p * ldb + j)
-            if copied:
-                for u in range(0, whole, COLUMNS):
-                    _copy(
-                        transpose_b,
-                        depth,
-                        COLUMNS,
-                        here + 4 * (u * ldb if transpose_b else u),
-                        ldb,
-                        packed + 4 * u * depth,
-                    )
-                b_row, b_next, first = COLUMNS, 4 * depth * COLUMNS, packed
-            else:
-                b_row, b_next, first = ldb, 4 * COLUMNS, here
+            here = b + 4 * (p * b_row + j * b_column)
+            panel, row, next_panel = here, b_row, 4 * COLUMNS  # COLUMNS of B: the first, its rows, the one after it
+            if copies:
+                panel, row, next_panel = packed, COLUMNS, 4 * COLUMNS * depth
+                for u in range(whole // COLUMNS):
+                    _copy(depth, COLUMNS, here + 4 * u * COLUMNS * b_column, b_row, b_column, packed + u * next_panel)
             if whole < breadth:
-                _copy(
-                    transpose_b, depth, breadth - whole, here + 4 * (whole * ldb if transpose_b else whole), ldb, last
-                )
+                _copy(depth, breadth - whole, here + 4 * whole * b_column, b_row, b_column, last)
             for i in range(0, m, HEIGHT):
-                rows = min(HEIGHT, m - i)
-                a_now = a + 4 * (i * a_row + p * a_column)
-                c_now = c + 4 * (i * c_row + j * c_column)
-                if rows == HEIGHT and c_column == 1:
-                    for u in range(whole // COLUMNS):
-                        to = c_now + 4 * u * COLUMNS
-                        tile(depth, a_now, a_row, a_column, rows, first + u * b_next, b_row, alpha, keeps, to, c_row)
-                else:
-                    for u in range(whole // COLUMNS):
-                        tile(depth, a_now, a_row, a_column, rows, first + u * b_next, b_row, alpha, 0, edge, COLUMNS)
-                        _put(edge, rows, COLUMNS, keeps, c_now + 4 * u * COLUMNS * c_column, c_row, c_column)
-                if whole < breadth:
-                    if breadth - whole <= WIDTH:
-                        narrow_tile(depth, a_now, a_row, a_column, rows, last, COLUMNS, alpha, 0, edge, COLUMNS)
-                    else:
-                        tile(depth, a_now, a_row, a_column, rows, last, COLUMNS, alpha, 0, edge, COLUMNS)
-                    _put(edge, rows, breadth - whole, keeps, c_now + 4 * whole * c_column, c_row, c_column)
+                _row_of_tiles(
+                    *(depth, min(HEIGHT, m - i), breadth, alpha, a + 4 * (i * a_row + p * a_column), a_row, a_column),
+                    *(panel, row, next_panel, last, edge, keeps),
+                    *(c + 4 * (i * c_row + j * c_column), c_row, c_column),
+                )
 
 
 @_exact
-def _copy(transpose, depth, columns, b, ldb, to):
+def _row_of_tiles(
+    k, rows, columns, alpha, a, a_row, a_column, panel, b_row, next_panel, last, edge, adds, c, c_row, c_column
+):
+    """Up to HEIGHT rows of C, or of Cᵀ where c_row is 1: by whole panels of B, and ``last``, what is left of it."""
+    panels = columns // COLUMNS
+    for u in range(panels):
+        b, to = panel + u * next_panel, c + 4 * u * COLUMNS * c_column
+        if rows == HEIGHT and c_column == 1:
+            tile(k, a, a_row, a_column, rows, b, b_row, alpha, adds, to, c_row)
+        else:
+            tile(k, a, a_row, a_column, rows, b, b_row, alpha, 0, edge, COLUMNS)
+            _put(edge, rows, COLUMNS, adds, to, c_row, c_column)
+    left = columns - panels * COLUMNS
+    if left > 0:
+        if left <= WIDTH:
+            narrow_tile(k, a, a_row, a_column, rows, last, COLUMNS, alpha, 0, edge, COLUMNS)
+        else:
+            tile(k, a, a_row, a_column, rows, last, COLUMNS, alpha, 0, edge, COLUMNS)
+        _put(edge, rows, left, adds, c + 4 * panels * COLUMNS * c_column, c_row, c_column)
+
+
+@_exact
+def _copy(depth, columns, b, b_row, b_column, to):
     """Columns of B as `tile` (or `narrow_tile`, where they are that few) reads them, COLUMNS to a row, those that it
     reads besides 0."""
-    if transpose:
-        squares, deep = columns // FLIPPED * FLIPPED, depth // FLIPPED * FLIPPED
-        for j in range(0, squares, FLIPPED):
-            for p in range(0, deep, FLIPPED):
-                flip(b + 4 * (j * ldb + p), ldb, to + 4 * (p * COLUMNS + j), COLUMNS)
-        for j in range(columns):
-            for p in range(deep if j < squares else 0, depth):
-                write(to + 4 * (p * COLUMNS + j), read(b + 4 * (j * ldb + p)))
-    elif columns == COLUMNS:
+    if b_column == 1 and columns == COLUMNS:
         for p in range(depth):
-            copy_row(b + 4 * p * ldb, to + 4 * p * COLUMNS)
-    else:
-        for p in range(depth):
-            for j in range(columns):
-                write(to + 4 * (p * COLUMNS + j), read(b + 4 * (p * ldb + j)))
+            copy_row(b + 4 * p * b_row, to + 4 * p * COLUMNS)
+        return
+    squares = columns // FLIPPED * FLIPPED if b_row == 1 else 0
+    deep = depth // FLIPPED * FLIPPED
+    for j in range(0, squares, FLIPPED):
+        for p in range(0, deep, FLIPPED):
+            flip(b + 4 * (j * b_column + p), b_column, to + 4 * (p * COLUMNS + j), COLUMNS)
     for p in range(depth):
+        for j in range(squares if p < deep else 0, columns):
+            write(to + 4 * (p * COLUMNS + j), read(b + 4 * (p * b_row + j * b_column)))
         for j in range(columns, WIDTH if columns <= WIDTH else COLUMNS):
             write(to + 4 * (p * COLUMNS + j), float32(0))
 

@@ -32,16 +32,22 @@ def backward(dy, x, saved, layers, *, activation, out, accumulate):
         return
     m, (after, before) = len(x), zip(*saved, strict=True)
     dy, x = ready(dy, (m, len(layers[-1][0])), "dy"), ready(x, x.shape, "x")
-    weights, _ = _ready(layers, x.shape[1])
-    last = separately.lowest(out)
+    weights, last, width = [], separately.lowest(out), x.shape[1]
+    dw, db, du = [], [], []
+    for i, (w, _) in enumerate(layers):
+        shape = len(w), width
+        to_w, to_b = out[1 + 2 * i : 3 + 2 * i]
+        weights.append(ready(w, shape, "w"))
+        dw.append(NONE2 if to_w is None else target(to_w, shape, "dw"))
+        db.append(NONE1 if to_b is None else target(to_b, shape[:1], "db"))
+        du.append(np.empty((m, shape[0]) if last <= i < len(layers) - 1 else (0, 0), np.float32))
+        width = shape[0]
+    du[-1] = dy
     dx = NONE2 if out[0] is None else target(out[0], x.shape, "dx")
-    dw = tuple([NONE2 if o is None else target(o, w.shape, "dw") for o, w in zip(out[1::2], weights, strict=True)])
-    db = tuple([NONE1 if o is None else target(o, w.shape[:1], "db") for o, w in zip(out[2::2], weights, strict=True)])
-    du = tuple([np.empty(h.shape if i >= last else (0, 0), np.float32) for i, h in enumerate(after)])
     wants, adds = tuple([array is not None for array in out]), tuple([bool(add) for add in accumulate])
     _backward(
         *(_pieces(m, weights), 0, len(weights) - last),
-        *(dy, x, weights, after, before, (*du, dy), CODES[activation], last, dx, dw, db, wants, adds),
+        *(x, tuple(weights), after, before, tuple(du), CODES[activation], last, dx, tuple(dw), tuple(db), wants, adds),
     )
     for written, into in zip((dx, *dw, *db), (out[0], *out[1::2], *out[2::2]), strict=True):
         finish(written, into)
@@ -72,7 +78,7 @@ def _forward(t, nt, stage, x, weights, biases, residual, before, after, activati
 
 
 @in_stages
-def _backward(t, nt, stage, dy, x, weights, after, before, du, activation, last, dx, dw, db, wants, adds):
+def _backward(t, nt, stage, x, weights, after, before, du, activation, last, dx, dw, db, wants, adds):
     i = len(weights) - 1 - stage
     wants_w, add_w, add_b = wants[1 + 2 * i], adds[1 + 2 * i], adds[2 + 2 * i]
     if i > 0:

@@ -47,6 +47,16 @@ def test_it_learns_a_spiral():
     assert (model(x.astype(np.float32)).numpy().argmax(axis=1) == y).mean() > 0.97
 
 
+def test_a_hook_on_a_layer_is_called_and_changes_no_result():
+    model, x, seen = MLP([3, 5, 4, 2]), normal(6, 3, dtype=np.float32), []
+    y = model(x)
+    assert y._edge[0].name == "mlp"
+    for layer in model.layers:
+        layer.register_forward_hook(lambda layer, inputs, out: seen.append(out.shape))
+    np.testing.assert_array_equal(model(x).numpy(), y.numpy())
+    assert seen == [(6, 5), (6, 4), (6, 2)]
+
+
 @pytest.mark.parametrize("sizes", [[], [3]])
 def test_two_sizes_at_least(sizes):
     with pytest.raises(ValueError, match="at least an input and an output size"):
