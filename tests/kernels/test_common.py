@@ -95,16 +95,20 @@ def test_a_kernel_runs_and_is_announced_without_a_cache(monkeypatch):
 
 
 def test_pieces_cover_everything_once():
-    from gdengine.kernels.common.pieces import region, split
+    from numba import njit
 
+    from gdengine.kernels.common import pieces
+
+    split = njit(lambda n, t, nt: pieces.split(n, t, nt))
+    region = njit(lambda rows, columns, t, nt: pieces.region(rows, columns, t, nt))
     for n in (0, 1, 15, 16, 17, 100, 1000):
         for nt in (1, 2, 3, 8, 100):
-            covered = [i for t in range(nt) for i in range(*split.py_func(n, t, nt))]
+            covered = [i for t in range(nt) for i in range(*split(n, t, nt))]
             assert covered == list(range(n))
             for columns in (0, 1, 20, 3000):
                 cells = np.zeros((n, columns), int)
                 for t in range(nt):
-                    r0, r1, c0, c1 = region.py_func(n, columns, t, nt)
+                    r0, r1, c0, c1 = region(n, columns, t, nt)
                     cells[r0:r1, c0:c1] += 1
                 assert (cells == 1).all()
 
