@@ -31,7 +31,7 @@ DEPTH, BREADTH = 384, 256
 # rows of A enough make up for that.
 FAR, MANY = 1024, 64
 
-_packed, _last, _edge = room(DEPTH * BREADTH), room(DEPTH * COLUMNS), room(HEIGHT * COLUMNS)
+_packed, _edge = room(DEPTH * BREADTH), room(HEIGHT * COLUMNS)
 _exact = njit(nogil=True, error_model="numpy")
 
 
@@ -42,49 +42,49 @@ def product(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, adds, c, l
     c_row, c_column = ldc, 1
     if m < HEIGHT and m < n and a_column == 1 and b_row == 1:  # (Bᵀ·Aᵀ)ᵀ: the few rows need not fill a tile then
         m, n, a, a_row, b, b_column, c_row, c_column = n, m, b, b_column, a, a_row, 1, ldc
-    packed, last, edge = _packed(), _last(), _edge()
+    packed, edge = _packed(), _edge()
     copies = b_column != 1 or (b_row >= FAR and m >= MANY)
     for p in range(0, max(k, 1), DEPTH):
         depth, keeps = min(DEPTH, k - p), adds if p == 0 else 1
+        size = 4 * COLUMNS * depth
         for j in range(0, n, BREADTH):
             breadth = min(BREADTH, n - j)
-            whole = breadth // COLUMNS * COLUMNS
             here = b + 4 * (p * b_row + j * b_column)
-            panel, row, next_panel = here, b_row, 4 * COLUMNS  # COLUMNS of B: the first, its rows, the one after it
-            if copies:
-                panel, row, next_panel = packed, COLUMNS, 4 * COLUMNS * depth
-                for u in range(whole // COLUMNS):
-                    _copy(depth, COLUMNS, here + 4 * u * COLUMNS * b_column, b_row, b_column, packed + u * next_panel)
-            if whole < breadth:
-                _copy(depth, breadth - whole, here + 4 * whole * b_column, b_row, b_column, last)
+            for u in range(0, breadth, COLUMNS):
+                columns = min(COLUMNS, breadth - u)
+                if copies or columns < COLUMNS:
+                    _copy(depth, columns, here + 4 * u * b_column, b_row, b_column, packed + u // COLUMNS * size)
+            panel, row, following = (packed, COLUMNS, size) if copies else (here, b_row, 4 * COLUMNS)
             for i in range(0, m, HEIGHT):
+                rows = min(HEIGHT, m - i)
                 _row_of_tiles(
-                    *(depth, min(HEIGHT, m - i), breadth, alpha, a + 4 * (i * a_row + p * a_column), a_row, a_column),
-                    *(panel, row, next_panel, last, edge, keeps),
+                    *(depth, rows, breadth, alpha, a + 4 * (i * a_row + p * a_column), a_row, a_column),
+                    *(panel, row, following, packed + breadth // COLUMNS * size, edge, keeps),
                     *(c + 4 * (i * c_row + j * c_column), c_row, c_column),
                 )
 
 
 @_exact
 def _row_of_tiles(
-    k, rows, columns, alpha, a, a_row, a_column, panel, b_row, next_panel, last, edge, adds, c, c_row, c_column
+    k, rows, columns, alpha, a, a_row, a_column, panel, b_row, following, last, edge, adds, c, c_row, c_column
 ):
-    """Up to HEIGHT rows of C, or of Cᵀ where c_row is 1: by whole panels of B, and ``last``, what is left of it."""
-    panels = columns // COLUMNS
-    for u in range(panels):
-        b, to = panel + u * next_panel, c + 4 * u * COLUMNS * c_column
-        if rows == HEIGHT and c_column == 1:
-            tile(k, a, a_row, a_column, rows, b, b_row, alpha, adds, to, c_row)
+    """Up to HEIGHT rows of C, or of Cᵀ where c_row is 1.
+
+    B comes in panels of COLUMNS columns, the first one's address, its rows', and how far it is to the following one;
+    ``last`` is a copy of what is left of it.
+    """
+    for u in range(0, columns, COLUMNS):
+        wanted, to = min(COLUMNS, columns - u), c + 4 * u * c_column
+        is_whole = wanted == COLUMNS
+        b, row = (panel + u // COLUMNS * following, b_row) if is_whole else (last, COLUMNS)
+        in_place = is_whole and rows == HEIGHT and c_column == 1
+        into, into_row, adds_into = (to, c_row, adds) if in_place else (edge, COLUMNS, 0)
+        if wanted <= WIDTH:
+            narrow_tile(k, a, a_row, a_column, rows, b, row, alpha, adds_into, into, into_row)
         else:
-            tile(k, a, a_row, a_column, rows, b, b_row, alpha, 0, edge, COLUMNS)
-            _put(edge, rows, COLUMNS, adds, to, c_row, c_column)
-    left = columns - panels * COLUMNS
-    if left > 0:
-        if left <= WIDTH:
-            narrow_tile(k, a, a_row, a_column, rows, last, COLUMNS, alpha, 0, edge, COLUMNS)
-        else:
-            tile(k, a, a_row, a_column, rows, last, COLUMNS, alpha, 0, edge, COLUMNS)
-        _put(edge, rows, left, adds, c + 4 * panels * COLUMNS * c_column, c_row, c_column)
+            tile(k, a, a_row, a_column, rows, b, row, alpha, adds_into, into, into_row)
+        if not in_place:
+            _put(edge, rows, wanted, adds, to, c_row, c_column)
 
 
 @_exact
