@@ -148,7 +148,7 @@ def test_options_override_the_file(gdengine, corpus):
 def test_a_run_goes_on_with_the_file_that_it_began_with(gdengine, corpus):
     Path("a.toml").write_text(
         f"[data]\ncorpus = '{corpus.name}'\n[schedule]\ndecay_steps = 0\n[training]\nthreads = 0\nsteps = 5\n"
-        "[run]\nrun = 'mine'\nplots = false\n"
+        "[model]\nn_layer = 1\nn_head = 2\nn_embd = 16\n[run]\nrun = 'mine'\nplots = false\n"
     )
     gdengine("train", "--config", "a.toml")
     before = Settings.from_toml(Path("mine") / "settings.toml")

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +28,39 @@ class JsonLines:
             OSError: the disk is full, …; there is no half of a line then.
         """
         line = json.dumps({key: _finite(value) for key, value in record.items()}) + "\n"
-        descriptor = self._open()
-        try:
+        with self._opened() as descriptor:
             before = os.fstat(descriptor).st_size
             try:
                 write_all(descriptor, line.encode())
-            except OSError as error:
+            except OSError:
                 with suppress(OSError):
                     os.ftruncate(descriptor, before)
-                raise explained(
-                    error,
-                    f"{self.path} could not be written to",
-                    "See that the disk has room and the folder can be written to, and resume from the last checkpoint",
-                ) from error
-        finally:
-            os.close(descriptor)
+                raise
 
     def sync(self) -> None:
-        """Return when the lines are on the disk, where a power cut leaves them."""
-        descriptor = self._open()
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        """Return when the lines are on the disk, where a power cut leaves them.
 
-    def _open(self) -> int:
-        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        Raises:
+            OSError: they could not be brought there.
+        """
+        with self._opened() as descriptor:
+            os.fsync(descriptor)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The file's descriptor; what the disk refuses meanwhile is raised saying what helps."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise explained(
+                error,
+                f"{self.path} could not be written to",
+                "See that the disk has room and the folder can be written to, and resume from the last checkpoint",
+            ) from error
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

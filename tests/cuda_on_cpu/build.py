@@ -15,17 +15,18 @@ from gdengine.kernels.common import nvrtc
 from gdengine.kernels.common.cuda_source import find_include
 
 HOST = Path(__file__).resolve().parent / "host"
-COMMON = ("-std=c++17", "-g", "-fPIC", "-shared", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused")
+COMMON = ("-std=c++17", "-fPIC", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused")
 # uninitialised variables get a pattern that is no small number
-KERNEL = ("-O1", "-ftrivial-auto-var-init=pattern", "-Wl,-Bsymbolic")
+KERNEL = ("-O1", "-ftrivial-auto-var-init=pattern")
+LINKED = ("-shared", "-Wl,-Bsymbolic")
 # where no sanitizer does it: a misaligned access is an illegal instruction, which the emulator reports
-ALIGNMENT = ("-fsanitize=alignment", "-fsanitize-undefined-trap-on-error")
+ALIGNMENT = ("-g0", "-fsanitize=alignment", "-fsanitize-undefined-trap-on-error")
 # no loop of the emulator may become a memcpy, which a sanitizer would intercept
-RUNTIME = ("-O2", "-fno-tree-loop-distribute-patterns")
+RUNTIME = ("-g", "-O2", "-fno-tree-loop-distribute-patterns")
 SANITIZERS = {
-    "address": ("-fsanitize=address",),
-    "undefined": ("-fsanitize=undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"),
-    "thread": ("-fsanitize=thread",),
+    "address": ("-g", "-fsanitize=address"),
+    "undefined": ("-g", "-fsanitize=undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"),
+    "thread": ("-g", "-fsanitize=thread"),
 }
 
 
@@ -56,24 +57,35 @@ def library(source: Path, sanitizer: str = "") -> Path:
         BuildError: g++'s messages.
     """
     text = translate(source)
-    flags = (*COMMON, *KERNEL, *SANITIZERS.get(sanitizer, ALIGNMENT), str(emulator()))
-    path = folder() / f"{source.stem}.{_digest(text, _host_digest(), _compiler(), *flags)}.so"
+    compiled = (*COMMON, *KERNEL, *SANITIZERS.get(sanitizer, ALIGNMENT))
+    linked = (*LINKED, str(emulator()))
+    path = folder() / f"{source.stem}.{_digest(text, _host_digest(), _compiler(), *compiled, *linked)}.so"
     if not path.exists():
         with tempfile.NamedTemporaryFile("w", suffix=".cpp", dir=folder()) as translated:
             translated.write(text)
             translated.flush()
-            _build(path, *_included(), translated.name, *flags)
+            _build(path, "-include", str(_header(compiled)), *_folders(), translated.name, *compiled, *linked)
+    return path
+
+
+@cache
+def _header(flags: tuple[str, ...]) -> Path:
+    """What to include for cuda_host.h as g++ has parsed it, once for all sources: PATH, where PATH.gch lies."""
+    path = folder() / f"cuda_host.{_digest(_host_digest(), _compiler(), *flags)}.h"
+    parsed = path.with_name(f"{path.name}.gch")
+    if not parsed.exists():
+        _build(parsed, "-x", "c++-header", str(HOST / "cuda_host.h"), *_folders(), *flags)
     return path
 
 
 @cache
 def emulator() -> Path:
     """The emulator's library: compiled once, never instrumented, shared by all kernels' libraries."""
-    flags = (*COMMON, *RUNTIME)
+    flags = (*COMMON, *RUNTIME, "-shared")
     path = folder() / f"emulator.{_digest(_host_digest(), _compiler(), *flags)}.so"
     if not path.exists():
         sources = (str(source) for source in sorted((HOST / "runtime").glob("*.cpp")))
-        _build(path, *flags, *_included(), *sources)
+        _build(path, *flags, *_folders(), *sources)
     return path
 
 
@@ -125,10 +137,9 @@ def folder() -> Path:
     return path
 
 
-def _included() -> tuple[str, ...]:
-    """cuda_host.h before everything else, and where to look for headers."""
-    folders = (f"-isystem{path}" for path in nvrtc.include_folders())
-    return ("-include", str(HOST / "cuda_host.h"), f"-I{HOST}", *folders)
+def _folders() -> tuple[str, ...]:
+    """Where to look for headers."""
+    return (f"-I{HOST}", *(f"-isystem{path}" for path in nvrtc.include_folders()))
 
 
 def _build(path: Path, *arguments: str) -> None:

@@ -41,9 +41,10 @@ class Mutation:
 
     @property
     def names(self) -> list[str]:
-        """The cases that run it."""
-        wanted = self.cases or self.file.split("/")[0]
-        return sorted(name for name in cases.load() if name == wanted or name.startswith(f"{wanted}."))
+        """The cases that run it; those first that are called as the file is: products_mma for linear_mma.cu."""
+        wanted, kind = self.cases or self.file.split("/")[0], self.path.stem.rpartition("_")[2]
+        names = (name for name in cases.load() if name == wanted or name.startswith(f"{wanted}."))
+        return sorted(names, key=lambda name: (not name.endswith(f"_{kind}"), name))
 
     def __str__(self) -> str:
         return f"{self.file}: {self.old!r} → {self.new!r}"

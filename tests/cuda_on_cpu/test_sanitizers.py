@@ -1,6 +1,6 @@
 """The cases again, under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 
-Each runs in a process of its own with the sanitizer's runtime preloaded and BLAS at one thread. Only the kernels are
+They run in processes of their own with the sanitizer's runtime preloaded and BLAS at one thread. Only the kernels are
 instrumented. ThreadSanitizer knows the fibers as threads and the emulated barriers as what orders them, so that it sees
 a race whether or not the schedule lets it do harm. One schedule is enough; the random one, since a race can hide where
 the same thread always comes last.
@@ -29,9 +29,11 @@ OPTIONS = {
     "GDENGINE_KERNELS": "reference",
     "GDENGINE_NUM_THREADS": "1",
 }
-# ThreadSanitizer takes a quarter of an hour for all: an operation at a time, so that pytest's workers share them.
-OPERATIONS = sorted({name.split(".")[0] for name in cases.load()})
-RUNS = [("address", "all"), ("undefined", "all"), *(("thread", operation) for operation in OPERATIONS)]
+LONG = ("attention", "linear", "linear_cross_entropy")
+REST = sorted({name.split(".")[0] for name in cases.load()}.difference(LONG))
+# In parts that pytest's workers share: each begins a process, so the operations that take little go together.
+GROUPS = [*((operation,) for operation in LONG), *(tuple(REST[start::3]) for start in range(3))]
+RUNS = [(sanitizer, group) for sanitizer in ("address", "undefined", "thread") for group in GROUPS]
 PROBE = """
 import numpy as np
 from tests.cuda_on_cpu.emulator import launch
@@ -70,13 +72,15 @@ def why_not(sanitizer: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize(("sanitizer", "operation"), RUNS)
-def test_cases(sanitizer, operation):
+@pytest.mark.parametrize(
+    ("sanitizer", "operations"), RUNS, ids=lambda names: names if isinstance(names, str) else " ".join(names)
+)
+def test_cases(sanitizer, operations):
     if reason := why_not(sanitizer):
         pytest.skip(reason)
-    names = [name for name in sorted(cases.load()) if name.split(".")[0] == operation or operation == "all"]
+    names = [name for name in sorted(cases.load()) if name.split(".")[0] in operations]
     # without capture, so that the sanitizer's report comes through
-    options = ("-q", "-x", "-s", "-p", "no:cacheprovider")
+    options = ("-q", "-x", "-s", "-n", "0", "-p", "no:cacheprovider")
     tests = [f"tests/cuda_on_cpu/test_kernels.py::test_case[{name}-random]" for name in names]
     done = sanitized(sanitizer, "-m", "pytest", *options, *tests, seconds=1800)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
@@ -89,6 +93,7 @@ def test_cases(sanitizer, operation):
         ("address", "past_shared", "heap-buffer-overflow"),
         ("undefined", "misaligned", "misaligned address"),
         ("thread", "lost_barrier", "data race"),
+        ("thread", "blocks_share", "data race"),
     ],
 )
 def test_a_sanitizer_sees_what_it_is_for(sanitizer, kernel, message):

@@ -1,4 +1,7 @@
+import errno
 import math
+import os
+from functools import partial
 
 import pytest
 
@@ -28,6 +31,22 @@ def test_a_file_that_is_not_there_has_no_lines(tmp_path):
 def test_what_is_not_finite_is_null(lines):
     lines.write({"a": math.nan, "b": math.inf, "c": 1.0})
     assert read_lines(lines.path) == [{"a": None, "b": None, "c": 1.0}]
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync"])
+def test_a_disk_that_refuses_is_told_with_what_helps(lines, monkeypatch, call):
+    lines.write({"step": 1})
+
+    def refuse(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    add_or_sync = lines.sync if call == "fsync" else partial(lines.write, {"step": 2})
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OSError, match=r"could not be written to: .*, and resume") as raised:
+        add_or_sync()
+    monkeypatch.undo()
+    assert raised.value.errno == errno.EIO
+    assert read_lines(lines.path) == [{"step": 1}]
 
 
 def test_a_last_line_without_its_end_is_left_out(lines):

@@ -54,3 +54,8 @@ extern "C" __global__ void types(float* x, const int* y, int n, float a, long lo
   x[0] = float(y[0] + n + m) * a;
 }
 extern "C" __global__ void misaligned(float* x) { *reinterpret_cast<float4*>(x + 1) = make_float4(1, 2, 3, 4); }
+
+extern "C" __global__ void blocks_share(float* x) {
+  __syncthreads();
+  x[threadIdx.x] += 1.f;
+}

@@ -44,7 +44,6 @@ void prepare_fiber(Fiber& f) {
     mprotect(f.stack, 4096, PROT_NONE);
     f.stack += 4096;
   }
-  if (thread_sanitized()) mmap(f.stack, STACK, access, kind | MAP_FIXED, -1, 0);  // new to ThreadSanitizer too
   void** top = reinterpret_cast<void**>(f.stack + STACK) - 2;
   *top = reinterpret_cast<void*>(first_entry);
   for (int i = 0; i < 6; i++) *--top = nullptr;

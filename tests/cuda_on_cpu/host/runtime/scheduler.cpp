@@ -22,7 +22,7 @@ static unsigned schedule;
 static double seconds = 60;
 static void (*body)(void*);
 static void* context;
-static char end_of_launch;  // what ThreadSanitizer orders a launch and its successor by
+static char start_of_block, end_of_launch;  // what ThreadSanitizer orders launches and what is between them by
 static Queue<unsigned, 2048> runnable;
 static unsigned last_warp;
 
@@ -77,6 +77,7 @@ void fail_at(Where where, const char* format, ...) {
 }
 
 void run_thread() {
+  acquire(&start_of_block);
   body(context);
   check_everything_was_waited_for();
   release(&end_of_launch);
@@ -117,11 +118,34 @@ static void describe_deadlock() {
   failed = true;
 }
 
+// A new thread costs ThreadSanitizer half a millisecond, so a launch runs on the fibers of those before it, which are
+// ordered before it anyway. Where blocks of one launch share fibers, what ordered the threads of the one seems to order
+// those of the other: chance decides which do, so that a race between many blocks is seen. Shifted, so that threads of
+// equal index in two blocks are not one thread to it.
+constexpr unsigned KEPT = 768;
+static Fiber* kept[2 * MOST_THREADS];
+
+static void take_fibers(unsigned long long number) {
+  const unsigned sets = thread_sanitized() ? std::max(2u, KEPT / threads) : 1, shift = unsigned(number * 37 % threads);
+  const unsigned set = number < sets ? unsigned(number) : unsigned(number * 0x9E3779B97F4A7C15ull >> 40) % sets;
+  for (unsigned i = 0; i < threads; i++) {
+    Fiber*& f = kept[set * threads + (i + shift) % threads];
+    if (!f) f = static_cast<Fiber*>(calloc(1, sizeof(Fiber)));
+    if (thread_sanitized() && !f->tsan) f->tsan = __tsan_create_fiber(0);
+    fibers[i] = f;
+  }
+}
+static void end_fibers() {  // of a launch that failed: nothing orders what they did
+  for (Fiber* f : kept) {
+    if (!f || !f->tsan) continue;
+    __tsan_destroy_fiber(f->tsan);
+    f->tsan = nullptr;
+    munmap(f->stack - 4096, STACK + 4096);
+    f->stack = nullptr;
+  }
+}
+
 static void start_threads() {
-  // ThreadSanitizer uses the ids of finished threads again: shifted, so that threads of equal index in two blocks are
-  // not one thread to it.
-  static unsigned shift;
-  shift += 37;
   for (unsigned i = 0; i < threads; i++) {
     Fiber& f = *fibers[i];
     f.linear = i;
@@ -133,12 +157,12 @@ static void start_threads() {
     prepare_fiber(f);
     wake(i);
   }
-  if (thread_sanitized())
-    for (unsigned i = 0; i < threads; i++) fibers[(i + shift) % threads]->tsan = __tsan_create_fiber(0);
+  release(&start_of_block);
 }
 
-static void run_block() {
+static void run_block(unsigned long long number) {
   runnable.clear();
+  take_fibers(number);
   alive = threads;
   block_number++;
   last_warp = 0;
@@ -152,8 +176,7 @@ static void run_block() {
     switch_to_fiber(f);
   }
   if (!failed && alive) describe_deadlock();
-  if (thread_sanitized())
-    for (unsigned i = 0; i < threads; i++) __tsan_destroy_fiber(fibers[i]->tsan);
+  if (failed && thread_sanitized()) end_fibers();
 }
 
 static void on_signal(int signal, siginfo_t* info, void*) {
@@ -225,7 +248,7 @@ static void run_blocks() {
     const unsigned long long i = schedule == REVERSE ? total - 1 - k : k;
     block.index = {unsigned(i % block.grid.x), unsigned(i / block.grid.x % block.grid.y),
                    unsigned(i / block.grid.x / block.grid.y)};
-    run_block();
+    run_block(k);
     if (!failed) check_shared();
   }
 }
@@ -244,8 +267,6 @@ int run(void (*kernel)(void*), void* arguments, const unsigned* grid, const unsi
   block.grid = {grid[0], grid[1], grid[2]};
   block.size = {size[0], size[1], size[2]};
   block.dynamic_shared_bytes = shared_bytes;
-  for (unsigned i = 0; i < threads; i++)
-    if (!fibers[i]) fibers[i] = static_cast<Fiber*>(calloc(1, sizeof(Fiber)));
   {
     Signals signals;
     if (sigsetjmp(after_signal, 1) == 0)

@@ -11,8 +11,8 @@ static unsigned warp_round[32][32];  // how many __syncwarps each lane has been 
 
 // One address for each block, barrier (or warp) and parity of the round.
 void* order_of(int id, unsigned round) {
-  static char addresses[8192][128];
-  return &addresses[block_number % 8192][id * 2 + round % 2];
+  static char addresses[512][128];
+  return &addresses[block_number % 512][id * 2 + round % 2];
 }
 void release(void* address) {
   if (__tsan_release) __tsan_release(address);
