@@ -44,9 +44,10 @@ def embedding(ids: Any, weight: Any) -> Tensor:
 
 
 def check_indices(function: str, name: str, indices: Any, limit: int, ignored: int | None = None) -> bool:
-    """Raise unless ``indices`` are integers in [0, limit), or ``ignored``; whether they are known to be none but those.
+    """Raise unless ``indices`` are integers in [0, limit), or ``ignored``.
 
-    (They are not on a GPU, which nothing waits for.)
+    Returns:
+        Whether all are known to lie in [0, limit). (Not on a GPU, which nothing waits for.)
     """
     if indices.dtype.kind not in "iu":
         raise TypeError(

@@ -1,7 +1,7 @@
 """Functions that kernels are made of, compiled no further than to be linked into a kernel.
 
 Numba optimises every function by itself and makes machine code of it, then does so again for whatever calls it. For a
-part of a kernel the first is thrown away; without it, kernels compile in half the time.
+part of a kernel the first is thrown away; without it, kernels compile in two thirds of the time.
 """
 
 from typing import Any

@@ -5,9 +5,9 @@ what a kernel asks (64 to 512 rows, single heads of attention) its copies of bot
 time. Here B is read where it stands (unless it is transposed, or its rows lie so far apart that the cache cannot hold
 them beside each other), and A always is. On a core of a Zen 4, beside OpenBLAS's code for Zen, GFLOP/s:
 
-    m, n, k                 A·B           A·Bᵀ          Aᵀ·B
-    64, 32, 32           111 :  86      93 :  76      106 : 84
-    256, 128, 512        116 : 107     109 : 107      116 : 107
+                                            A·B          A·Bᵀ         Aᵀ·B
+    a head's, of 32 and 64               111 :  86     97 :  76     106 :  84
+    a branch's, of 128, 256 and 512      115 : 106    112 : 106     115 : 105
 
 An element's sum is taken in the order of k, `DEPTH` terms at a time, whatever its place in the result: how rows and
 columns are shared among threads does not change a bit.
